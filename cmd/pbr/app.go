@@ -40,7 +40,11 @@ func (c command) app() *cli.App {
 			"\n" +
 			"Every command that prints data takes --json. --config and --json may stand\n" +
 			"anywhere, a command's other options before or after its arguments. Colours\n" +
-			"are used on a terminal; NO_COLOR turns them off.",
+			"are used on a terminal; NO_COLOR turns them off.\n" +
+			"\n" +
+			"check, compile, explain, graph, lists, doctor, init and import work without\n" +
+			"root, and say what they cannot see then. The other commands need root:\n" +
+			"CAP_NET_ADMIN, and access to /run/pbr and /var/lib/pbr.",
 		Version:         thisBuild().String(),
 		HideHelpCommand: true,
 		Reader:          c.stdin,
@@ -64,6 +68,7 @@ func (c command) app() *cli.App {
 	}
 	for _, cmd := range app.Commands {
 		cmd.OnUsageError, cmd.HideHelpCommand = badOption, true
+		namesRefused(cmd.Name, cmd)
 	}
 	return app
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -49,16 +48,8 @@ func (c command) exit(err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintln(c.stderr, told(c.stderr, "pbr: "+withRootHint(err, os.Geteuid())))
+	fmt.Fprintln(c.stderr, told(c.stderr, "pbr: "+rootHint(err)))
 	return exitError
-}
-
-// withRootHint words an error, and says that root is needed where a user without it was refused.
-func withRootHint(err error, euid int) string {
-	if euid == 0 || !errors.Is(err, fs.ErrPermission) {
-		return err.Error()
-	}
-	return err.Error() + ": run this command as root (sudo)"
 }
 
 // forManager tells of what is wrong with the policy of a watch that starts. The service manager

@@ -39,16 +39,19 @@ func TestBrokenPolicyForManager(t *testing.T) {
 // Who lacks a permission is told what gives it; root, who lacks a capability, is not told to become
 // root.
 func TestRootHint(t *testing.T) {
-	refused := fmt.Errorf("asking pbr watch: dial unix /run/pbr/control: %w", unix.EACCES)
+	dial := fmt.Errorf("asking pbr watch: dial unix /run/pbr/control: %w", unix.EACCES)
 	for _, c := range []struct {
 		name string
 		err  error
 		euid int
 		said string
 	}{
-		{"a user", refused, 1000, refused.Error() + ": run this command as root (sudo)"},
+		{"a user", dial, 1000, dial.Error() + ": run this command as root (sudo)"},
 		{"a user, by a netlink error", unix.EPERM, 1000, unix.EPERM.Error() + ": run this command as root (sudo)"},
-		{"root", refused, 0, refused.Error()},
+		{"a user, with something that works", fmt.Errorf("diff: %w", &refused{unix.EPERM, "diff"}), 1000,
+			"diff: " + unix.EPERM.Error() + ": run this command as root (sudo); without root: pbr compile --dry-run"},
+		{"a user, whom nothing else helps", &refused{unix.EPERM, "flush"}, 1000, unix.EPERM.Error() + ": run this command as root (sudo)"},
+		{"root", dial, 0, dial.Error()},
 		{"another error", unix.ENOENT, 1000, unix.ENOENT.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -140,7 +140,7 @@ func (c command) listStatus(k *kernel.Kernel, doc *policy.Document, l *policy.Li
 		added, err := membersOf(k, l)
 		s.Members = append(s.Members, added...)
 		if err != nil {
-			s.Unknown = err.Error()
+			s.Unknown = rootHint(err)
 		}
 	}
 	s.Members = append(s.Members, knownMembers(doc, l)...)

@@ -33,6 +33,9 @@ func (c command) runListsUpdate(ctx *cli.Context) error {
 		return err
 	}
 	return withKernel(func(k *kernel.Kernel) error {
+		if err := sources.Open(state.Find(k.Dir())).Ready(); err != nil {
+			return err
+		}
 		any, good := c.fetchAll(k, list, ctx.Bool("force"))
 		if any { // also where nothing is new: it may not be in force yet
 			if err := c.takeFetched(ctx, k); err != nil {

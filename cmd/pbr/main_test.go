@@ -58,7 +58,8 @@ func setScriptEnv(env *testscript.Env) {
 }
 
 // statusCommand is "status CODE PROGRAM ARG...": the program must end with that exit status. With
-// "on" before the program it runs on the script's router, with "unprivileged" as if by a user.
+// "on" before the program it runs on the script's router, with "unprivileged" as root without
+// capabilities, with "user" as somebody else.
 func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status CODE PROGRAM ARG...")
@@ -69,6 +70,8 @@ func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
 		program = onRouter(ts, program[1:])
 	case "unprivileged":
 		program = unprivileged(program[1:])
+	case "user":
+		program = user(program[1:])
 	}
 	if err := ts.Exec(program[0], program[1:]...); err != nil {
 		got = err.Error()
@@ -85,6 +88,14 @@ func unprivileged(program []string) []string {
 		return program
 	}
 	return append([]string{"unshare", "--net", "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"}, program...)
+}
+
+// user is the command that runs a program as a user who is not root, and owns the script's files.
+func user(program []string) []string {
+	if os.Geteuid() != 0 {
+		return program
+	}
+	return append([]string{"unshare", "--net", "--user", "--map-user=65534", "--map-group=65534"}, program...)
 }
 
 // routerVariable names the network namespace of a script's router, in the script's environment.

@@ -68,6 +68,16 @@ func (c Cache) text(url string) []byte {
 	return b
 }
 
+// Ready reports why nothing can be kept; nil if it can.
+func (c Cache) Ready() error {
+	unlock, err := c.dir.Lock()
+	if err != nil {
+		return fmt.Errorf("keeping what is fetched: %w", err)
+	}
+	unlock()
+	return nil
+}
+
 // save keeps a note, and a text with it if that is not nil.
 func (c Cache) save(n Note, text []byte) error {
 	unlock, err := c.dir.Lock()
