@@ -69,7 +69,10 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 		r := layers.Build(list.chain, list.policies, c.lookUp, form)
 		out.sets = append(out.sets, r.Sets...)
 		out.addPolicyChains(r.Chains)
-		out.chains = append(out.chains, byVersion(list.chain, r.Rules, len(r.Sets) > 0)...)
+		for _, ch := range byVersion(list.chain, r.Rules, len(r.Sets) > 0) {
+			chains, sources := bySource(list.chain, ch, r.Sets, form)
+			out.chains, out.sets = append(out.chains, chains...), append(out.sets, sources...)
+		}
 	}
 	out.addUnmarked()
 	out.addCounters(doc)

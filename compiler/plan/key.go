@@ -239,6 +239,14 @@ func PrefixMask(t Type, n int) (k Key) {
 	return k
 }
 
+// And returns the bits that are set in both.
+func (k Key) And(mask Key) Key {
+	for i := range k {
+		k[i] &= mask[i]
+	}
+	return k
+}
+
 // MaxKey returns the highest key of type t, all ones.
 func MaxKey(t Type) (k Key) {
 	for i := range t.Width() {

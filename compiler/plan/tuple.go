@@ -80,6 +80,11 @@ func (e *Tuple) Spans(types []Type) []Span {
 	return out
 }
 
+// FromAt is the first key of field i alone, of what Spans returns.
+func (e *Tuple) FromAt(types []Type, i int) Key {
+	return fieldAt(e.From, TupleWidth(types[:i]), types[i])
+}
+
 func fieldAt(packed string, at int, t Type) (k Key) {
 	if at+t.Width() <= len(packed) {
 		copy(k[:], packed[at:at+t.Width()])
