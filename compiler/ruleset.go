@@ -10,10 +10,9 @@ import (
 // PrioritySourceNAT is the priority of the chain that translates sources.
 const PrioritySourceNAT = 90
 
-// Chain priorities (linux/netfilter_ipv4.h): mangle is after conntrack (-200) and before
-// destination NAT (-100); srcnat is where source addresses change.
+// Chain priorities (linux/netfilter_ipv4.h): srcnat is where source addresses change.
 const (
-	priorityMangle = -150
+	priorityMangle = plan.PriorityMangle
 	// prioritySourceNAT is ahead of where others translate: the first chain that translates a
 	// connection does so for good, and chains of one priority run in the order in which they were
 	// made.

@@ -50,7 +50,7 @@ func sharedName(t plan.Type, elements []plan.Element) string {
 }
 
 // protocolWords are the names of protocols that policies often select together.
-var protocolWords = map[uint32]string{ipproto.TCP: "tcp", ipproto.UDP: "udp", 132: "sctp", 136: "udplite"}
+var protocolWords = map[uint32]string{ipproto.TCP: "tcp", ipproto.UDP: "udp", ipproto.SCTP: "sctp", ipproto.UDPLite: "udplite"}
 
 func appendWord(b []byte, t plan.Type, k plan.Key) []byte {
 	if t == plan.TypeIfname {

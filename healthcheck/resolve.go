@@ -122,6 +122,9 @@ func (p *SocketProber) dialServer(ctx context.Context, c Config, server string) 
 	return conn, err
 }
 
+// ResolvConf names the system's resolvers (resolv.conf(5)).
+const ResolvConf = "/etc/resolv.conf"
+
 // NameServers returns the servers that a file lists (resolv.conf(5)), in its order.
 func NameServers(file string) (servers []string, err error) {
 	text, err := os.ReadFile(file)

@@ -37,7 +37,7 @@ type SocketProber struct {
 func NewProber() *SocketProber {
 	p := &SocketProber{
 		enter:      func(f func()) { f() },
-		resolvConf: "/etc/resolv.conf",
+		resolvConf: ResolvConf,
 		sockets:    map[socketKey]*sharedSocket{},
 		names:      map[nameKey]resolved{},
 	}

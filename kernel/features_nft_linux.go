@@ -15,19 +15,15 @@ type trial struct {
 	ruleset plan.Ruleset
 }
 
-// Priorities of the trials' chains where the kernel requires a certain one
-// (linux/netfilter_ipv4.h).
-const (
-	tryMangle    = -150
-	trySourceNAT = 100
-)
+// trySourceNAT is where the kernel has source NAT (linux/netfilter_ipv4.h).
+const trySourceNAT = 100
 
 // trials starts with the ruleset that all others need.
 func trials() []trial {
 	key := plan.KeyFromUint32
 	single := func(v uint32, chain string) plan.Element { return plan.Element{From: key(v), To: key(v), Goto: chain} }
 	filter := func(m []plan.Match, a ...plan.Action) plan.Ruleset {
-		return tryChain("filter", "prerouting", tryMangle, m, a...)
+		return tryChain("filter", "prerouting", plan.PriorityMangle, m, a...)
 	}
 	var accept plan.Action = plan.Accept{}
 	ipv4 := []plan.Match{{Field: plan.FieldNFProto, From: plan.KeyFromUint8(unix.NFPROTO_IPV4), To: plan.KeyFromUint8(unix.NFPROTO_IPV4)}}
@@ -61,7 +57,7 @@ func trials() []trial {
 		{facts.Fib, filter([]plan.Match{{Field: plan.FieldFibDAddrType, From: key(unix.RTN_LOCAL), To: key(unix.RTN_LOCAL)}}, accept)},
 		{facts.Intervals, interval},
 		{facts.Concat, concat},
-		{facts.RouteChain, tryChain("route", "output", tryMangle, nil, plan.SetMark{Mask: 1, Value: 1})},
+		{facts.RouteChain, tryChain("route", "output", plan.PriorityMangle, nil, plan.SetMark{Mask: 1, Value: 1})},
 		{facts.NAT, tryChain("nat", "postrouting", trySourceNAT, nil, accept)},
 		{facts.Masquerade, tryChain("nat", "postrouting", trySourceNAT, nil, plan.Masquerade{})},
 		{facts.SNAT, tryChain("nat", "postrouting", trySourceNAT, nil, plan.SNAT{Addr: netip.MustParseAddr("192.0.2.1")})},

@@ -110,57 +110,53 @@ func addTally(out []string, kind string, parts ...tallied) []string {
 	return append(out, kind+": "+strings.Join(words, ", "))
 }
 
+// objects counts what becomes of objects, and of what they have in them.
+type objects struct {
+	kinds                   [3]int
+	rebuilt, added, removed int
+}
+
+// count takes one object's change: it is rebuilt, comes, changes or goes.
+func (o *objects) count(rebuild, noHave, noWant bool, added, removed int) {
+	if rebuild {
+		o.rebuilt++
+		return
+	}
+	o.kinds[changeKind(noHave, noWant)]++
+	o.added += added
+	o.removed += removed
+}
+
+// tally lists that; parts is what the objects have in them.
+func (o *objects) tally(parts string) []tallied {
+	return append(tally(o.kinds, "changed"), tallied{o.rebuilt, "rebuilt"}, tallied{o.added, parts + " added"},
+		tallied{o.removed, parts + " removed"})
+}
+
 func summarizeFlowtables(changes []plan.FlowtableChange) []tallied {
-	var t [3]int
-	var rebuilt, added, removed int
+	var o objects
 	for i := range changes {
 		c := &changes[i]
-		if c.Rebuild {
-			rebuilt++
-			continue
-		}
-		t[changeKind(c.Have == nil, c.Want == nil)]++
-		added += len(c.Add)
-		removed += len(c.Remove)
+		o.count(c.Rebuild, c.Have == nil, c.Want == nil, len(c.Add), len(c.Remove))
 	}
-	return append(tally(t, "changed"), tallied{rebuilt, "rebuilt"}, tallied{added, "interfaces added"},
-		tallied{removed, "interfaces removed"})
+	return o.tally("interfaces")
 }
 
 func summarizeSets(changes []plan.SetChange) []tallied {
-	var t [3]int
-	var rebuilt, added, removed int
+	var o objects
 	for i := range changes {
 		c := &changes[i]
-		if c.Rebuild {
-			rebuilt++
-			continue
-		}
-		t[changeKind(c.Have == nil, c.Want == nil)]++
-		added += len(c.Add)
-		removed += len(c.Remove)
+		o.count(c.Rebuild, c.Have == nil, c.Want == nil, len(c.Add), len(c.Remove))
 	}
-	return append(tally(t, "changed"), tallied{rebuilt, "rebuilt"}, tallied{added, "elements added"}, tallied{removed, "elements removed"})
+	return o.tally("elements")
 }
 
 func summarizeChains(changes []plan.ChainChange) []tallied {
-	var t [3]int
-	var rebuilt, added, removed int
+	var o objects
 	for i := range changes {
 		c := &changes[i]
-		if c.Rebuild {
-			rebuilt++
-			continue
-		}
-		t[changeKind(c.Have == nil, c.Want == nil)]++
-		for _, e := range c.Edits {
-			switch e.Op {
-			case plan.Insert:
-				added += e.N
-			case plan.Remove:
-				removed += e.N
-			}
-		}
+		added, removed := editedRules(c.Edits)
+		o.count(c.Rebuild, c.Have == nil, c.Want == nil, added, removed)
 	}
-	return append(tally(t, "changed"), tallied{rebuilt, "rebuilt"}, tallied{added, "rules added"}, tallied{removed, "rules removed"})
+	return o.tally("rules")
 }

@@ -14,8 +14,6 @@ import (
 )
 
 const (
-	// resolvConf names the system's resolvers (resolv.conf(5)).
-	resolvConf = "/etc/resolv.conf"
 	// askPause is the time between two questions, so that a long list does not flood a resolver.
 	askPause = 50 * time.Millisecond
 	// askPatience is how long an answer may take, and askAgain when a name is asked for again that
@@ -118,7 +116,7 @@ func (a *asker) next(now time.Time) (q asked, ok bool) {
 
 // ask asks the servers of the system, one after the other.
 func (a *asker) ask(ctx context.Context, q asked) {
-	servers, err := healthcheck.NameServers(resolvConf)
+	servers, err := healthcheck.NameServers(healthcheck.ResolvConf)
 	if err != nil {
 		return // the system has no resolver
 	}

@@ -173,6 +173,15 @@ type Set struct {
 // OfAddresses reports whether the keys are addresses.
 func (s *Set) OfAddresses() bool { return s.Type == TypeIPv4 || s.Type == TypeIPv6 }
 
+// Priorities of the kernel's own hooks and of chains beside them (linux/netfilter_ipv4.h).
+const (
+	// PriorityConntrack is connection tracking's: only before it can a packet be kept from it.
+	PriorityConntrack = -200
+	// PriorityMangle is where chains mark packets: after connection tracking, and before destination
+	// NAT.
+	PriorityMangle = -150
+)
+
 // Chain is a chain; Hook is empty for a regular one.
 type Chain struct {
 	Name string
@@ -180,7 +189,7 @@ type Chain struct {
 	Kind string
 	// Hook is "prerouting", "input", "forward", "output" or "postrouting".
 	Hook string
-	// Priority is the number, as -150 for mangle (linux/netfilter_ipv4.h).
+	// Priority is the number, as PriorityMangle.
 	Priority int32
 	Rules    []ChainRule
 	// Foreign has, in live plans, properties that pbr never sets ("policy drop").

@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"slices"
 
+	"pbr/compiler/plan"
 	"pbr/kernel/facts"
 )
-
-// ownPriority is the priority of pbr's chains that mark packets (mangle, linux/netfilter_ipv4.h).
-const ownPriority = -150
 
 // marks judges others' nftables rules that read or write pbr's mark bits; rules of a chain that do
 // the same share a line.
@@ -75,7 +73,7 @@ func (e *examination) markLevel(u facts.MarkUse) Level {
 	level := OK
 	for _, h := range u.Hooks {
 		switch {
-		case h.Name == "ingress" && clears, (h.Name == "prerouting" || h.Name == "output") && h.Priority < ownPriority && clears:
+		case h.Name == "ingress" && clears, (h.Name == "prerouting" || h.Name == "output") && h.Priority < plan.PriorityMangle && clears:
 		case h.Name == "prerouting" || h.Name == "output" || h.Name == "ingress":
 			return Fail
 		default:
@@ -90,14 +88,10 @@ func (e *examination) isUnknown(what string) bool {
 	return slices.ContainsFunc(e.facts.Unknown, func(u facts.Unknown) bool { return u.What == what })
 }
 
-// trackingPriority is the priority of connection tracking (NF_IP_PRI_CONNTRACK,
-// linux/netfilter_ipv4.h): only before it can a packet be kept from it.
-const trackingPriority = -200
-
 // untracked judges others' rules that keep packets from connection tracking.
 func (e *examination) untracked() {
 	for _, u := range e.facts.Untracked {
-		if slices.ContainsFunc(u.Hooks, func(h facts.Hook) bool { return h.Priority < trackingPriority }) {
+		if slices.ContainsFunc(u.Hooks, func(h facts.Hook) bool { return h.Priority < plan.PriorityConntrack }) {
 			e.add(Warn, u.Table+" "+u.Chain, "if that is not intended, exclude the policy's traffic from it",
 				"rule %d keeps packets from connection tracking (notrack): pbr cannot mark or translate them", u.Handle)
 		}

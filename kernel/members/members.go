@@ -13,11 +13,11 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"pbr/compiler/interval"
 	"pbr/compiler/plan"
+	"pbr/kernel/internal/boot"
 	"pbr/kernel/nft"
 	"pbr/kernel/state"
 )
@@ -84,15 +84,10 @@ type File struct {
 	Members []Member  `json:"members"`
 }
 
-// bootIDFile has an identifier that is new with each boot (proc_sys_kernel(5)).
-const bootIDFile = "/proc/sys/kernel/random/boot_id"
-
+// bootID is empty where the kernel has none.
 func bootID() string {
-	b, err := os.ReadFile(bootIDFile)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
+	id, _ := boot.ID()
+	return id
 }
 
 // Load returns the stored members of a list, except those whose time is over. A file from an

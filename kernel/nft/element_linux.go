@@ -222,6 +222,18 @@ func (r *elementReader) odd(format string, args ...any) {
 	}
 }
 
+// compareBounds orders the beginnings and ends of intervals by key; where one interval begins at the
+// end of another, the end comes first.
+func compareBounds(a, b plan.Key, aEnds, bEnds bool) int {
+	if c := a.Compare(b); c != 0 || aEnds == bEnds {
+		return c
+	}
+	if aEnds {
+		return -1
+	}
+	return 1
+}
+
 // finish gives the set its elements. It reports whether an interval ends without an element for
 // its end, because the next one begins there.
 func (r *elementReader) finish() (irregular bool) {
@@ -229,15 +241,7 @@ func (r *elementReader) finish() (irregular bool) {
 		r.finishTuples()
 		return false
 	}
-	slices.SortFunc(r.raw, func(a, b rawElement) int {
-		if c := a.key.Compare(b.key); c != 0 || a.end == b.end {
-			return c
-		}
-		if a.end {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(r.raw, func(a, b rawElement) int { return compareBounds(a.key, b.key, a.end, b.end) })
 	s := r.set
 	r.nameForeign()
 	if len(r.raw) == 0 {

@@ -2,14 +2,11 @@ package nft
 
 import (
 	"fmt"
-	"os"
-	"strings"
+
+	"pbr/kernel/internal/boot"
 
 	"golang.org/x/sys/unix"
 )
-
-// bootIDFile has a number that is new with each boot (proc_sys_kernel(5)).
-const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
 // identity names the network namespace among all of all boots, empty where the kernel (before 5.14)
 // cannot tell: generations are numbers that only mean something within one namespace.
@@ -21,11 +18,11 @@ func (s *socket) identity() string {
 	}); err != nil {
 		return ""
 	}
-	boot, err := os.ReadFile(bootIDFile)
+	bootID, err := boot.ID()
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s/%d", strings.TrimSpace(string(boot)), cookie)
+	return fmt.Sprintf("%s/%d", bootID, cookie)
 }
 
 // Identity names the network namespace among all of all boots; it is empty where the kernel cannot

@@ -129,15 +129,7 @@ func (r *memberReader) add(elem []byte) {
 
 // members puts beginnings and ends together.
 func (r *memberReader) members() []Member {
-	slices.SortFunc(r.raw, func(a, b rawMember) int {
-		if c := a.key.Compare(b.key); c != 0 || a.end == b.end {
-			return c
-		}
-		if a.end {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(r.raw, func(a, b rawMember) int { return compareBounds(a.key, b.key, a.end, b.end) })
 	list := make([]Member, 0, len(r.raw))
 	open := false
 	for i := range r.raw {

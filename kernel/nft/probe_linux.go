@@ -28,13 +28,8 @@ type Offload struct {
 // of the socket.
 func (c *Conn) ProbeOffload(hardware []string) (Offload, error) {
 	b := probe(hardware)
-	refused := map[uint32]error{}
-	if err := c.exchange(b, func(m message) error {
-		if m.typ == unix.NLMSG_ERROR && m.errno() != nil && refused[m.seq] == nil {
-			refused[m.seq] = m.errno()
-		}
-		return nil
-	}); err != nil {
+	refused, err := c.refusals(b)
+	if err != nil {
 		return Offload{}, err
 	}
 	end := uint32(len(b.ops))
@@ -97,6 +92,18 @@ func newProbeBatch() *batch {
 	b := &batch{}
 	b.b = appendHeader(b.b, unix.NFNL_MSG_BATCH_BEGIN, unix.NLM_F_REQUEST, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
 	return b
+}
+
+// refusals sends a probe and returns what the kernel refused of it, by message.
+func (c *Conn) refusals(b *batch) (map[uint32]error, error) {
+	refused := map[uint32]error{}
+	err := c.exchange(b, func(m message) error {
+		if m.typ == unix.NLMSG_ERROR && m.errno() != nil && refused[m.seq] == nil {
+			refused[m.seq] = m.errno()
+		}
+		return nil
+	})
+	return refused, err
 }
 
 // dropProbe deletes the probe's table, should there be one.

@@ -39,13 +39,8 @@ func (c *Conn) ProbeActions(actions []plan.Action) ([]error, error) {
 	b.str(unix.NFTA_CHAIN_NAME, strings.Repeat("-", 8))
 	b.setLength()
 	b.finish()
-	refused := map[uint32]error{}
-	if err := c.exchange(b, func(m message) error {
-		if m.typ == unix.NLMSG_ERROR && m.errno() != nil && refused[m.seq] == nil {
-			refused[m.seq] = m.errno()
-		}
-		return nil
-	}); err != nil {
+	refused, err := c.refusals(b)
+	if err != nil {
 		return nil, err
 	}
 	if refused[uint32(len(b.ops))] == nil {

@@ -59,11 +59,7 @@ func sorted(networks []netip.Prefix) []netip.Prefix {
 
 // addLinks fills in Links, except for what comes from routes.
 func (c *Conn) addLinks(m *plan.HostFacts) error {
-	links, err := c.links()
-	if err != nil {
-		return err
-	}
-	addrs, err := c.addrs()
+	links, addrs, err := c.linksAndAddrs()
 	if err != nil {
 		return err
 	}

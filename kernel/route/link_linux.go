@@ -97,6 +97,14 @@ func (a *liveAddr) reachesFar() bool {
 }
 
 // addrs lists all addresses of all interfaces.
+func (c *Conn) linksAndAddrs() (links []liveLink, addrs []liveAddr, err error) {
+	if links, err = c.links(); err != nil {
+		return nil, nil, err
+	}
+	addrs, err = c.addrs()
+	return links, addrs, err
+}
+
 func (c *Conn) addrs() ([]liveAddr, error) {
 	msgs, err := c.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, make([]byte, unix.SizeofIfAddrmsg))
 	if err != nil {

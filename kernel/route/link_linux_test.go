@@ -2,6 +2,7 @@ package route
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -25,10 +26,7 @@ func TestLinksAsTheLibraryReadsThem(t *testing.T) {
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	must(t, err)
 	defer h.Close()
-	theirs, err := h.LinkList()
-	must(t, err)
-	ours, err := c.links()
-	must(t, err)
+	ours, theirs := unchanged(t, c.links, h.LinkList)
 	if len(ours) != len(theirs) || len(ours) < 4 {
 		t.Fatalf("%d links, the library finds %d", len(ours), len(theirs))
 	}
@@ -40,10 +38,7 @@ func TestLinksAsTheLibraryReadsThem(t *testing.T) {
 			t.Errorf("got %+v, want %+v of kind %s", ours[i], want, l.Type())
 		}
 	}
-	addrs, err := h.AddrList(nil, netlink.FAMILY_ALL)
-	must(t, err)
-	have, err := c.addrs()
-	must(t, err)
+	have, addrs := unchanged(t, c.addrs, func() ([]netlink.Addr, error) { return h.AddrList(nil, netlink.FAMILY_ALL) })
 	if len(have) != len(addrs) {
 		t.Fatalf("%d addresses, the library finds %d", len(have), len(addrs))
 	}
@@ -65,5 +60,22 @@ func TestLinksAsTheLibraryReadsThem(t *testing.T) {
 	if !c.LeadsThrough(netip.MustParseAddr("10.9.9.77"), "veth0") || c.LeadsThrough(netip.MustParseAddr("10.9.9.77"), "br0") ||
 		c.LeadsThrough(netip.MustParseAddr("203.0.113.1"), "veth0") {
 		t.Error("10.9.9.77 alone leads through veth0")
+	}
+}
+
+// unchanged reads the same in two ways, until nothing changes meanwhile: the kernel adds link-local
+// addresses when links come up, and ends their tentative state.
+func unchanged[T comparable, U any](t *testing.T, ours func() ([]T, error), theirs func() ([]U, error)) ([]T, []U) {
+	t.Helper()
+	for {
+		before, err := ours()
+		must(t, err)
+		other, err := theirs()
+		must(t, err)
+		after, err := ours()
+		must(t, err)
+		if slices.Equal(before, after) {
+			return before, other
+		}
 	}
 }

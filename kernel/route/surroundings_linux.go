@@ -12,11 +12,7 @@ import (
 
 // Links reads the interfaces with their addresses, and how the kernel checks what arrives on them.
 func (c *Conn) Links() (map[string]walk.Link, error) {
-	links, err := c.links()
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := c.addrs()
+	links, addrs, err := c.linksAndAddrs()
 	if err != nil {
 		return nil, err
 	}

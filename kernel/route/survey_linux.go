@@ -63,11 +63,7 @@ func surveyDefaults(s *facts.Survey, routes []liveRoute) {
 
 // interfaces lists all interfaces except the loopback.
 func (c *Conn) interfaces() ([]facts.Interface, error) {
-	links, err := c.links()
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := c.addrs()
+	links, addrs, err := c.linksAndAddrs()
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,8 @@ package route
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
-	"strings"
-	"sync"
+
+	"pbr/kernel/internal/boot"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,17 +19,11 @@ const (
 	rxBytesAt, txBytesAt = 16, 24
 )
 
-// bootID is the same as long as this process lives.
-var bootID = sync.OnceValues(func() (string, error) {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(id)), err
-})
-
 // Traffic reads the byte counts of interfaces; those that do not exist are omitted.
 func (c *Conn) Traffic(interfaces []string) (map[string]Traffic, error) {
-	boot, err := bootID()
+	bootID, err := boot.ID()
 	if err != nil {
-		return nil, fmt.Errorf("reading the boot's identity: %w", err)
+		return nil, err
 	}
 	asked := make(map[uint32]string, len(interfaces))
 	for _, name := range interfaces {
@@ -53,7 +46,7 @@ func (c *Conn) Traffic(interfaces []string) (map[string]Traffic, error) {
 		name, known := asked[index]
 		if s := attribute(m[ifStatsSize:], statsLink64); known && len(s) >= txBytesAt+8 {
 			in, sent := binary.NativeEndian.Uint64(s[rxBytesAt:]), binary.NativeEndian.Uint64(s[txBytesAt:])
-			out[name] = Traffic{Boot: boot, Index: int(index), Bytes: in + sent, Received: in, Sent: sent}
+			out[name] = Traffic{Boot: bootID, Index: int(index), Bytes: in + sent, Received: in, Sent: sent}
 		}
 	}
 	return out, nil

@@ -102,11 +102,7 @@ func (c *Conn) decodeWay(msg []byte) (w Way, err error) {
 // Addresses returns every address of every interface, including those that new connections should
 // not use.
 func (c *Conn) Addresses() (map[string][]netip.Addr, error) {
-	links, err := c.links()
-	if err != nil {
-		return nil, err
-	}
-	addrs, err := c.addrs()
+	links, addrs, err := c.linksAndAddrs()
 	if err != nil {
 		return nil, err
 	}
