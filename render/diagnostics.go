@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -23,7 +22,7 @@ const (
 // how many more there are. source returns the content of a file, nil if it is not to be had.
 //
 // Messages and hints that are wider than columns are broken, and lines of the file are flushed
-// around the mark; columns 0 leaves all as it is.
+// around the mark; columns 0 leaves all as it is, but for lines that nobody could read.
 //
 //	pbr.toml:12:12: error: uplink "isp3" does not exist [unknown-uplink]
 //	   |
@@ -86,26 +85,42 @@ func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []
 // messageIndent is how far a message's lines behind its first one are indented.
 const messageIndent = 4
 
+// maxExcerpt is how much of a line is shown where there is no terminal that has a width.
+const maxExcerpt = 1000
+
 // excerpt cuts a line that is wider than width around a column (1-based), and returns the column in
 // what is left.
 func excerpt(line []byte, col, width int) ([]byte, int) {
 	const narrow = 20 // there is no use in less
-	text := []rune(string(line))
-	if width < narrow || len(text) <= width {
+	if width < narrow {
+		width = maxExcerpt
+	}
+	length := utf8.RuneCount(line)
+	if length <= width {
 		return line, col
 	}
 	from := 0
 	if col > width*2/3 {
-		from = max(min(col-width/3, len(text)-width), 0)
+		from = max(min(col-width/3, length-width), 0)
 	}
-	cut := slices.Clone(text[from:min(from+width, len(text))])
+	start := runes(line, from)
+	cut := []rune(string(line[start : start+runes(line[start:], width)]))
 	if from > 0 {
 		cut[0] = '…'
 	}
-	if from+width < len(text) {
+	if from+width < length {
 		cut[len(cut)-1] = '…'
 	}
 	return []byte(string(cut)), col - from
+}
+
+// runes is how many bytes the first n characters of a text have.
+func runes(text []byte, n int) (size int) {
+	for range n {
+		_, one := utf8.DecodeRune(text[size:])
+		size += one
+	}
+	return size
 }
 
 func severityName(s policy.Severity) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -162,5 +163,22 @@ func TestDiagnosticsFitTheTerminal(t *testing.T) {
 				t.Errorf("%d columns: the mark is at %d, its place at %d:\n%s", columns, mark, place, got)
 			}
 		})
+	}
+}
+
+// Of a line of a mebibyte only what is around the mark is shown, also where there is no terminal.
+func TestDiagnosticsOfAnEndlessLine(t *testing.T) {
+	line := strings.Repeat("ä", 1<<19) + "!" + strings.Repeat("ö", 1<<19)
+	ds := policy.Diagnostics{{Pos: policy.Pos{File: "p", Line: 1, Col: 1<<19 + 1}, Message: "there", Code: "syntax"}}
+	got := text(t, func(b *bytes.Buffer) error {
+		return Diagnostics(b, ds, func(string) []byte { return []byte(line) }, false, 0)
+	})
+	if len(got) > 5*maxExcerpt || !strings.Contains(got, "ä!ö") {
+		t.Fatalf("%d bytes: %.300q", len(got), got)
+	}
+	lines := strings.Split(got, "\n")
+	shown, mark := []rune(lines[2]), []rune(lines[3])
+	if at := slices.Index(mark, '^'); at < 0 || shown[at] != '!' {
+		t.Errorf("the mark is at column %d of %q", at, lines[2])
 	}
 }

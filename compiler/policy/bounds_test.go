@@ -56,13 +56,36 @@ func TestMemoryOfManyPolicies(t *testing.T) {
 	}
 }
 
-// A list in a named pipe is an error: reading one may never end.
-func TestListFilesAreRegular(t *testing.T) {
-	fsys := fstest.MapFS{
-		"p.toml": {Data: []byte("[lists]\na = { file = \"pipe\" }\n")},
-		"pipe":   {Mode: fs.ModeNamedPipe},
-	}
-	if _, ds := Parse(fsys, "p.toml", "p.toml"); !ds.HasErrors() || !strings.Contains(ds[0].Message, "not a regular file") {
-		t.Errorf("a pipe gives %v", ds)
+// What is no text is an error that says so: a pipe or a device, whose reading may never end, a
+// directory, and other encodings. A line of any length is not repeated as a whole.
+func TestListFilesAreText(t *testing.T) {
+	regular := "not a regular file: name a file that has the entries"
+	for name, c := range map[string]struct {
+		file *fstest.MapFile
+		want string
+	}{
+		"a pipe":              {&fstest.MapFile{Mode: fs.ModeNamedPipe}, regular},
+		"a device":            {&fstest.MapFile{Mode: fs.ModeDevice | fs.ModeCharDevice}, regular},
+		"a directory":         {&fstest.MapFile{Mode: fs.ModeDir}, regular},
+		"none":                {nil, "the path is relative to the policy file"},
+		"UTF-16":              {&fstest.MapFile{Data: []byte("\xff\xfe1\x000\x00")}, `the file is UTF-16: save the file as UTF-8`},
+		"a NUL":               {&fstest.MapFile{Data: []byte("10.0.0.\x001\n")}, `invalid address "10.0.0.\x001"`},
+		"a line of a MiB":     {&fstest.MapFile{Data: make([]byte, 1<<20)}, `list "a": invalid address "\x00`},
+		"lines of DOS":        {&fstest.MapFile{Data: []byte("10.0.0.1\r\n10.0.0.9\r\n")}, ""},
+		"UTF-8 with its mark": {&fstest.MapFile{Data: []byte("\xef\xbb\xbf10.0.0.1\n")}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fsys := fstest.MapFS{"p.toml": {Data: []byte("[lists]\na = { file = \"list\" }\n")}}
+			if c.file != nil {
+				fsys["list"] = c.file
+			}
+			_, ds := ParseWith(fsys, "p.toml", "p.toml", Options{ErrorsOnly: true})
+			switch {
+			case c.want == "" && ds.HasErrors(), c.want != "" && (len(ds) != 1 || !strings.Contains(ds[0].Error(), c.want)):
+				t.Errorf("%.300v, want %s", ds, c.want)
+			case len(ds) > 0 && len(ds[0].Message) > 2*maxMessage:
+				t.Errorf("a message of %d bytes", len(ds[0].Message))
+			}
+		})
 	}
 }

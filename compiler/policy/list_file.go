@@ -1,9 +1,13 @@
 package policy
 
 import (
+	"errors"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
+
+	"pbr/compiler/policy/internal/tomltree"
 )
 
 // listFile reads the entries of a list file: one a line, "#" starts a comment.
@@ -15,7 +19,18 @@ func (p *parser) listFile(s *section, l *List, draft *listDraft, file string, at
 	data, err := readRegular(p.fsys, name)
 	if err != nil {
 		hint := "the path is relative to the policy file"
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			hint = "let the user that pbr runs as read it"
+		case errors.Is(err, errIrregular):
+			hint = "name a file that has the entries; a program can fill a list { dynamic = true } by pbr lists add"
+		}
 		s.errorAt(at, codeReadFile, "file", hint, "reading the list from %q: %v", file, reason(err))
+		return
+	}
+	if tomltree.IsUTF16(data) {
+		p.errorf(Pos{File: display, Line: 1, Col: 1}, codeReadFile, "lists."+l.Name, "save the file as UTF-8",
+			"%s: the file is UTF-16", s.title())
 		return
 	}
 	text := strings.TrimPrefix(data, "\uFEFF")

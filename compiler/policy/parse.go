@@ -166,13 +166,24 @@ func (p *parser) nodePos(n *tomltree.Node) Pos { return p.pos(n.Line, n.Col) }
 // errorf records an error; key and hint may be empty.
 func (p *parser) errorf(pos Pos, code, key, hint, format string, args ...any) {
 	p.ds = append(p.ds, Diagnostic{Pos: pos, Severity: Error, Code: code, Key: key, Hint: hint,
-		Message: fmt.Sprintf(format, args...)})
+		Message: clipped(fmt.Sprintf(format, args...))})
+}
+
+// maxMessage is how many bytes a message may have: what it quotes may be of any length.
+const maxMessage = 2000
+
+// clipped cuts the middle out of a message that is too long.
+func clipped(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage/2], "") + " [...] " + strings.ToValidUTF8(message[len(message)-maxMessage/2:], "")
 }
 
 // warnf records a warning; key and hint may be empty.
 func (p *parser) warnf(pos Pos, code, key, hint, format string, args ...any) {
 	p.ds = append(p.ds, Diagnostic{Pos: pos, Severity: Warning, Code: code, Key: key, Hint: hint,
-		Message: fmt.Sprintf(format, args...)})
+		Message: clipped(fmt.Sprintf(format, args...))})
 }
 
 // fault is what is wrong with a value, before anybody knows where it stands.

@@ -33,6 +33,8 @@ func readFile(fsys fs.FS, name string) (string, error) {
 	return text.String(), nil
 }
 
+var errIrregular = errors.New("not a regular file")
+
 // readRegular is readFile for what may not be a pipe or a device, which could keep the reader for
 // ever: not even opening one returns.
 func readRegular(fsys fs.FS, name string) (string, error) {
@@ -41,7 +43,7 @@ func readRegular(fsys fs.FS, name string) (string, error) {
 		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return "", errors.New("not a regular file")
+		return "", errIrregular
 	}
 	return readFile(fsys, name)
 }

@@ -40,6 +40,8 @@ func TestMessages(t *testing.T) {
 		want []string
 	}{
 		{"\xff\xfea\x00", []string{"1:1 the file is UTF-16: save the file as UTF-8"}},
+		{"a\x00 \x00=\x00", []string{`1:2 unexpected "\x00" after the key "a": this is no text, or UTF-16: save the file as UTF-8`}},
+		{"[\x00[\x00", []string{`1:2 unexpected "\x00" where a key should be: this is no text, or UTF-16: save the file as UTF-8`}},
 		{"# ä\na = '\xe4'", []string{"2:6 byte 0xe4 is not UTF-8: save the file as UTF-8"}},
 		{"a = 1 # \x00", []string{`1:9 control character '\x00' in a comment: delete it`}},
 		{"a = \"\x1b\"", []string{`1:6 control character '\x1b' in a string: delete it, or write "\u001b" in double quotes`}},

@@ -60,9 +60,14 @@ func Parse(src string) (*Fields, []SyntaxError) {
 
 const saveAsUTF8 = "save the file as UTF-8"
 
+// IsUTF16 reports whether a text begins with the mark of UTF-16.
+func IsUTF16(text string) bool {
+	return strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff")
+}
+
 // invalidUTF8 reports the first bytes that are no UTF-8.
 func (s *scanner) invalidUTF8() {
-	if strings.HasPrefix(s.src, "\xff\xfe") || strings.HasPrefix(s.src, "\xfe\xff") {
+	if IsUTF16(s.src) {
 		s.fail(0, saveAsUTF8, "the file is UTF-16")
 		return
 	}

@@ -125,7 +125,7 @@ func (s *scanner) keyPath() bool {
 				return false
 			}
 		default:
-			return s.fail(s.i, keyHint(c), "%s where a key should be", s.found())
+			return s.fail(s.i, s.keyHint(), "%s where a key should be", s.found())
 		}
 		if len(s.path) == maxParts {
 			return s.fail(s.i, "", "the key has more than %d parts", maxParts)
@@ -140,9 +140,13 @@ func (s *scanner) keyPath() bool {
 }
 
 // keyHint guesses what was meant by something that begins no key.
-func keyHint(c byte) string {
+func (s *scanner) keyHint() string {
+	c := s.peek()
 	if c >= 0x80 {
 		return "write keys of other characters than letters, digits, _ and - in double quotes"
+	}
+	if c == 0 && s.i < len(s.src) {
+		return "this is no text, or UTF-16: " + saveAsUTF8
 	}
 	return ""
 }
@@ -154,7 +158,7 @@ func (s *scanner) keyValue(table *Fields) bool {
 	}
 	if s.peek() != '=' {
 		name := s.path[len(s.path)-1].name
-		hint := keyHint(s.peek())
+		hint := s.keyHint()
 		if hint == "" && name != "" {
 			hint = "write " + name + " = value"
 		}
