@@ -1,5 +1,7 @@
 package compiler
 
+import "pbr/compiler/plan"
+
 // The order of pbr's ip rules, as offsets from rule-priority. Rules that cannot both match, or
 // that do the same, share a priority. The gaps leave room for a person's own rule in between.
 const (
@@ -22,7 +24,7 @@ const (
 	// prioritySource: "from ADDRESS lookup PINNED", one per address of an uplink.
 	prioritySource = 200
 	// priorityUser: the policy file's rules, in their order, up to but not including priorityMain.
-	priorityUser = 300
+	priorityUser = plan.UnmarkedOffset
 	// priorityMain: main's specific routes, where main-first put them behind marks and rules.
 	priorityMain = 900
 	// priorityDefault: the default table. Kernel's main and default come after it (32766, 32767).

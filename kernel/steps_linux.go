@@ -45,6 +45,10 @@ func (a *application) steps(d *difference, unset []plan.SysctlChange) []step {
 	}
 	rules := orderRules(c.Rules)
 	a.shieldMarks(&rules, have)
+	var held []plan.Rule
+	if transaction && a.first(have) {
+		held = a.holdUnmarked(&rules)
+	}
 	for _, r := range rules.unskip {
 		steps = append(steps, a.delRule(r))
 	}
@@ -53,6 +57,12 @@ func (a *application) steps(d *difference, unset []plan.SysctlChange) []step {
 	}
 	if transaction {
 		steps = append(steps, a.setRuleset(d, len(migrateAfter) > 0))
+	}
+	if len(held) > 0 {
+		steps = append(steps, a.pinOlder())
+	}
+	for _, r := range held {
+		steps = append(steps, a.addRule(r))
 	}
 	steps = append(steps, settings.loosened...)
 	if !parks {

@@ -18,6 +18,10 @@ const TableName = "pbr"
 // PrioritySpan is how many ip rule priorities pbr owns, from the policy's rule-priority on.
 const PrioritySpan = 1000
 
+// UnmarkedOffset is the first offset of rules that steer packets without a mark of ours alone, to
+// uplinks or past them; those below it leave their routes as they are.
+const UnmarkedOffset = 300
+
 // InSpan reports whether a priority is one of those that pbr owns from base on.
 func InSpan(base, priority uint32) bool { return priority >= base && priority-base < PrioritySpan }
 

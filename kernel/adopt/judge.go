@@ -133,6 +133,11 @@ func (j *Judge) carriers(a netip.Addr) (out []*uplink) {
 	return out
 }
 
+// Carries reports whether an uplink has an address of one of the connection's ends.
+func (j *Judge) Carries(f *conntrack.Flow) bool {
+	return len(j.carriers(f.Reply.Dst))+len(j.carriers(f.Orig.Dst)) > 0
+}
+
 func (j *Judge) local(a netip.Addr) bool { return a.IsLoopback() || len(j.owners[a]) > 0 }
 
 func (j *Judge) way(q route.Query) route.Way {
