@@ -247,7 +247,7 @@ func (c *compilation) choosing(b balanceUse, family plan.Family, choice plan.Act
 // byWeight puts the heaviest members first.
 func byWeight(members []policy.Member) []policy.Member {
 	out := slices.Clone(members)
-	sorting.StableFunc(out, func(a, b policy.Member) int { return cmp.Compare(b.Weight, a.Weight) })
+	sorting.Func(out, func(a, b policy.Member) int { return cmp.Compare(b.Weight, a.Weight) })
 	return out
 }
 

@@ -162,7 +162,7 @@ func (c *compilation) readyRoutes(t *policy.Table, family plan.Family) []readyRo
 		hop.Weight = max(r.Weight, 1)
 		ready = append(ready, readyRoute{r, hop})
 	}
-	sorting.StableFunc(ready, func(a, b readyRoute) int {
+	sorting.Func(ready, func(a, b readyRoute) int {
 		return cmp.Or(a.Dst.Addr().Compare(b.Dst.Addr()), cmp.Compare(a.Dst.Bits(), b.Dst.Bits()),
 			cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.hop.Dev, b.hop.Dev))
 	})

@@ -48,7 +48,7 @@ func (c *compilation) addUserRules() {
 // inOrder returns rules in the order in which they are asked.
 func inOrder(rules []policy.Rule) []policy.Rule {
 	rules = slices.Clone(rules)
-	sorting.StableFunc(rules, func(a, b policy.Rule) int {
+	sorting.Func(rules, func(a, b policy.Rule) int {
 		switch {
 		case a.HasPriority && b.HasPriority:
 			return cmp.Compare(a.Priority, b.Priority)

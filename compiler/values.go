@@ -7,6 +7,7 @@ import (
 	"pbr/compiler/interval"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 )
 
 // item is one value or interval of a selector.
@@ -99,7 +100,7 @@ func merged(t plan.Type, items []item, not bool) []plan.Element {
 	if slices.ContainsFunc(list, func(s plan.Span) bool { return s.From != s.To }) {
 		list = interval.Merge(plan.Keys{Type: t}, list)
 	} else {
-		slices.SortFunc(list, func(a, b plan.Span) int { return a.From.Compare(b.From) })
+		sorting.Func(list, func(a, b plan.Span) int { return a.From.Compare(b.From) })
 		list = slices.Compact(list)
 	}
 	out := make([]plan.Element, 0, len(list))

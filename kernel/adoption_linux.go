@@ -10,6 +10,7 @@ import (
 
 	"github.com/mdlayher/netlink"
 
+	"pbr/compiler/sorting"
 	"pbr/kernel/adopt"
 	"pbr/kernel/conntrack"
 	"pbr/kernel/nft"
@@ -285,9 +286,11 @@ func (a *application) waitForPackets(c *netlink.Conn, todo decisions) error {
 
 // arrivals returns the uplinks that awaited connections may come in by, in a fixed order.
 func (todo *decisions) arrivals() []adopt.Arrival {
-	return slices.SortedFunc(maps.Keys(todo.uplinks), func(a, b adopt.Arrival) int {
+	list := slices.Collect(maps.Keys(todo.uplinks))
+	sorting.Func(list, func(a, b adopt.Arrival) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Interface, b.Interface))
 	})
+	return list
 }
 
 // pause waits, unless the apply is being cancelled.

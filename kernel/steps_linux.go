@@ -148,8 +148,8 @@ func orderRules(changes []plan.RuleChange) ruleOrder {
 }
 
 func (o *ruleOrder) sort() {
-	sorting.StableFunc(o.add, plan.CompareRules)
-	sorting.StableFunc(o.del, plan.CompareRules)
+	sorting.Func(o.add, plan.CompareRules)
+	sorting.Func(o.del, plan.CompareRules)
 	slices.Reverse(o.del)
 }
 

@@ -132,7 +132,7 @@ func mergedRules(p *plan.Plan, f plan.Family) []mergedRule {
 			rules = append(rules, mergedRule{dynamic: &p.Dynamic[i]})
 		}
 	}
-	sorting.StableFunc(rules, func(a, b mergedRule) int { return cmp.Compare(a.priority(), b.priority()) })
+	sorting.Func(rules, func(a, b mergedRule) int { return cmp.Compare(a.priority(), b.priority()) })
 	return rules
 }
 

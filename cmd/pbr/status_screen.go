@@ -146,7 +146,7 @@ func (p *painter) uplinks(s *statusScreen, room int) {
 	}
 	var left []screenRow
 	if len(rows) > room {
-		sorting.StableFunc(rows, func(a, b screenRow) int { return int(rank(a.check)) - int(rank(b.check)) })
+		sorting.Func(rows, func(a, b screenRow) int { return int(rank(a.check)) - int(rank(b.check)) })
 		left, rows = rows[room-1:], rows[:room-1]
 	}
 	top := 0.0

@@ -266,7 +266,7 @@ func (x *Explainer) better(t *policy.Table, way *walk.Way) (names []string) {
 			list = append(list, r)
 		}
 	}
-	sorting.StableFunc(list, func(a, b policy.Route) int { return cmp.Compare(a.Distance, b.Distance) })
+	sorting.Func(list, func(a, b policy.Route) int { return cmp.Compare(a.Distance, b.Distance) })
 	for _, r := range list {
 		names = append(names, r.Uplink)
 	}

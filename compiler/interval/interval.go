@@ -6,8 +6,9 @@
 package interval
 
 import (
-	"slices"
 	"sort"
+
+	"pbr/compiler/sorting"
 )
 
 // Order is how values follow each other.
@@ -23,7 +24,7 @@ func Merge[I ~struct{ From, To T }, T any](o Order[T], list []I) []I {
 	if IsMerged(o, list) {
 		return list
 	}
-	slices.SortFunc(list, func(a, b I) int { return o.Compare(ends[T](a).From, ends[T](b).From) })
+	sorting.Func(list, func(a, b I) int { return o.Compare(ends[T](a).From, ends[T](b).From) })
 	return Join(o, list)
 }
 

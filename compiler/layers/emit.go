@@ -58,7 +58,7 @@ func (b *builder) nameMaps(steps []step) {
 		}
 	}
 	for name, groups := range same {
-		sorting.StableFunc(groups, func(x, y *group) int { return cmp.Compare(len(y.boxes), len(x.boxes)) })
+		sorting.Func(groups, func(x, y *group) int { return cmp.Compare(len(y.boxes), len(x.boxes)) })
 		for i, g := range groups {
 			if g.name = name; i > 0 {
 				g.name += "-" + strconv.Itoa(i+1)

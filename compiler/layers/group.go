@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // shape is what the boxes of one masked look-up have in common.
@@ -120,7 +121,7 @@ func (b *builder) steps(a *assignment) (steps []step, cost nanoseconds) {
 			steps[l].groups = append(steps[l].groups, groups...)
 			cost += c
 		}
-		slices.SortFunc(steps[l].groups, func(x, y group) int { return cmp.Or(cmp.Compare(x.kind, y.kind), x.compare(y.shape)) })
+		sorting.Func(steps[l].groups, func(x, y group) int { return cmp.Or(cmp.Compare(x.kind, y.kind), x.compare(y.shape)) })
 	}
 	// Layers may have lost all of their boxes to later ones.
 	steps = slices.DeleteFunc(steps, func(s step) bool { return len(s.rules)+len(s.groups) == 0 })
@@ -162,7 +163,7 @@ func (b *builder) mapLayer(a *assignment, n int32) int32 {
 // one pool for each choice of fields, whichever is cheaper.
 func (b *builder) divideClass(units []group) ([]group, nanoseconds) {
 	// The largest first: they are worth a look-up of their own.
-	slices.SortFunc(units, func(x, y group) int { return cmp.Or(cmp.Compare(len(y.boxes), len(x.boxes)), x.compare(y.shape)) })
+	sorting.Func(units, func(x, y group) int { return cmp.Or(cmp.Compare(len(y.boxes), len(x.boxes)), x.compare(y.shape)) })
 	together, cost := b.divide(units)
 	byFields := map[dimSet][]group{}
 	for _, u := range units {

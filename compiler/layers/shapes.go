@@ -3,6 +3,8 @@ package layers
 import (
 	"maps"
 	"slices"
+
+	"pbr/compiler/sorting"
 )
 
 // shapes are those that boxes have, in their order: those of the same family and fields are next to
@@ -33,7 +35,8 @@ func shapesOf(boxes []box) *shapes {
 		}
 		of[n], last = place, one
 	}
-	s.list = slices.SortedFunc(maps.Keys(places), shape.compare)
+	s.list = slices.Collect(maps.Keys(places))
+	sorting.Func(s.list, shape.compare)
 	s.fill(of, places)
 	return s
 }

@@ -56,7 +56,7 @@ func (ds Diagnostics) HasErrors() bool {
 
 // Sort puts them in the order of the file.
 func (ds Diagnostics) Sort() {
-	sorting.StableFunc(ds, func(a, b Diagnostic) int {
+	sorting.Func(ds, func(a, b Diagnostic) int {
 		return cmp.Or(strings.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line),
 			cmp.Compare(a.Pos.Col, b.Pos.Col))
 	})

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"pbr/compiler/interval"
+	"pbr/compiler/sorting"
 )
 
 // mergeRanges sorts ranges, IPv4 before IPv6, and joins those that overlap or touch. It may
@@ -33,7 +34,7 @@ func sortRanges(list []Range) {
 		}
 	}
 	slices.Sort(v4)
-	slices.SortFunc(v6, func(a, b Range) int { return a.From.Compare(b.From) })
+	sorting.Func(v6, func(a, b Range) int { return a.From.Compare(b.From) })
 	for i, n := range v4 {
 		list[i] = Range{v4Addr(uint32(n >> 32)), v4Addr(uint32(n))}
 	}

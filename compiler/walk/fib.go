@@ -54,7 +54,7 @@ func newFib(p *plan.Plan, facts *Facts) *fib {
 		f.rules[r.Family] = append(f.rules[r.Family], r)
 	}
 	for family, rules := range f.rules {
-		sorting.StableFunc(rules, func(a, b plan.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+		sorting.Func(rules, func(a, b plan.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
 		f.byPriority[family] = map[uint32]int{}
 		for i := len(rules) - 1; i >= 0; i-- {
 			f.byPriority[family][rules[i].Priority] = i
@@ -83,7 +83,7 @@ func (f *fib) addRoutes(routes []plan.Route) {
 	for _, t := range f.tables {
 		slices.SortFunc(t.lengths, func(a, b int) int { return cmp.Compare(b, a) })
 		for _, same := range t.routes {
-			sorting.StableFunc(same, func(a, b *plan.Route) int { return cmp.Compare(a.Metric, b.Metric) })
+			sorting.Func(same, func(a, b *plan.Route) int { return cmp.Compare(a.Metric, b.Metric) })
 		}
 	}
 }

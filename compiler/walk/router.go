@@ -32,7 +32,7 @@ func NewRouter(p *plan.Plan, facts *Facts) (*Router, error) {
 		}
 	}
 	for _, chains := range r.hooks {
-		sorting.StableFunc(chains, func(a, b *chain) int { return cmp.Compare(a.plan.Priority, b.plan.Priority) })
+		sorting.Func(chains, func(a, b *chain) int { return cmp.Compare(a.plan.Priority, b.plan.Priority) })
 	}
 	members, err := e.members(facts.Members)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // leafSize is how many elements are examined one by one. A split has to leave at most 7/8 of the
@@ -105,7 +106,7 @@ func (t *tree) split(elements []int32) (field int, bound num, ok bool) {
 				starts = append(starts, end.next())
 			}
 		}
-		slices.SortFunc(starts, num.compare)
+		sorting.Func(starts, num.compare)
 		middle := starts[len(starts)/2]
 		if middle == starts[0] { // nothing is below it
 			next, _ := slices.BinarySearchFunc(starts, middle.next(), num.compare)

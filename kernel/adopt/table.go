@@ -31,7 +31,7 @@ func newTable(rs *plan.Ruleset) (*table, error) {
 				list = append(list, c)
 			}
 		}
-		sorting.StableFunc(list, func(a, b *plan.Chain) int { return cmp.Compare(a.Priority, b.Priority) })
+		sorting.Func(list, func(a, b *plan.Chain) int { return cmp.Compare(a.Priority, b.Priority) })
 		for _, c := range list {
 			names = append(names, c.Name)
 		}

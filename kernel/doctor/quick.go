@@ -31,7 +31,7 @@ func Quick(s *Subject, f *facts.Facts, watch bool) []Finding {
 		e.watch()
 	}
 	out := slices.DeleteFunc(e.out, func(f Finding) bool { return f.Level == OK })
-	sorting.StableFunc(out, func(a, b Finding) int { return rank(a.Level) - rank(b.Level) })
+	sorting.Func(out, func(a, b Finding) int { return rank(a.Level) - rank(b.Level) })
 	return out
 }
 

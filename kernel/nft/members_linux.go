@@ -129,7 +129,7 @@ func (r *memberReader) add(elem []byte) {
 
 // members puts beginnings and ends together.
 func (r *memberReader) members() []Member {
-	slices.SortFunc(r.raw, func(a, b rawMember) int { return compareBounds(a.key, b.key, a.end, b.end) })
+	sorting.Func(r.raw, func(a, b rawMember) int { return compareBounds(a.key, b.key, a.end, b.end) })
 	list := make([]Member, 0, len(r.raw))
 	open := false
 	for i := range r.raw {
@@ -194,7 +194,7 @@ func fitting(s *plan.Set, list []Member) []Member {
 	out := slices.DeleteFunc(slices.Clone(list), func(m Member) bool { return !s.Interval && m.From != m.To })
 	if n := int(s.Size); n > 0 && len(out) > n {
 		// Those that stay longest are kept; a member without a time stays for ever.
-		sorting.StableFunc(out, func(a, b Member) int { return cmp.Compare(b.left(), a.left()) })
+		sorting.Func(out, func(a, b Member) int { return cmp.Compare(b.left(), a.left()) })
 		out = out[:n]
 		sortMembers(out)
 	}

@@ -138,7 +138,7 @@ func (x *expr) sorted() []attribute {
 			out = append(out, attribute{typ, v})
 		}
 	}
-	sorting.StableFunc(out, func(a, b attribute) int { return cmp.Compare(a.typ, b.typ) })
+	sorting.Func(out, func(a, b attribute) int { return cmp.Compare(a.typ, b.typ) })
 	return out
 }
 

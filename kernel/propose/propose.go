@@ -72,7 +72,7 @@ func newProposal(s *facts.Survey) *proposal {
 		}
 		u.take(d)
 	}
-	sorting.StableFunc(p.uplinks, (*uplink).compare)
+	sorting.Func(p.uplinks, (*uplink).compare)
 	for i, u := range p.uplinks {
 		u.name = uplinkName(i)
 	}

@@ -58,7 +58,7 @@ func surveyDefaults(s *facts.Survey, routes []liveRoute) {
 				Learned: r.Protocol == unix.RTPROT_DHCP || r.Protocol == unix.RTPROT_RA})
 		}
 	}
-	sorting.StableFunc(s.Defaults[before:], func(a, b facts.DefaultRoute) int { return cmp.Compare(a.Metric, b.Metric) })
+	sorting.Func(s.Defaults[before:], func(a, b facts.DefaultRoute) int { return cmp.Compare(a.Metric, b.Metric) })
 }
 
 // interfaces lists all interfaces except the loopback.

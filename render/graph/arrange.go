@@ -191,7 +191,7 @@ func (c *column) sort(edges []Edge, boxes map[string]*box) {
 		}
 		return 1 << 30
 	}
-	sorting.StableFunc(c.boxes, func(a, b *box) int { return cmp.Compare(at(a), at(b)) })
+	sorting.Func(c.boxes, func(a, b *box) int { return cmp.Compare(at(a), at(b)) })
 }
 
 // draw lays the ways: at each box from top to bottom in the order of where they come from, or
@@ -226,7 +226,7 @@ func (l *layout) draw(edges []Edge, boxes map[string]*box) {
 		}
 	}
 	// What is in use lies above the rest.
-	sorting.StableFunc(lines, func(a, b line) int { return cmp.Compare(rank(a.edge), rank(b.edge)) })
+	sorting.Func(lines, func(a, b line) int { return cmp.Compare(rank(a.edge), rank(b.edge)) })
 	l.lines = lines
 }
 

@@ -74,7 +74,7 @@ func keyOf(l healthcheck.UplinkVersion) compiler.UplinkVersion {
 func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 	// Those that went down since the last look did so in the order of their time.
 	byTime := slices.Clone(statuses)
-	sorting.StableFunc(byTime, func(a, b healthcheck.Status) int {
+	sorting.Func(byTime, func(a, b healthcheck.Status) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Uplink, b.Uplink), cmp.Compare(a.Version, b.Version))
 	})
 	old := h.statuses

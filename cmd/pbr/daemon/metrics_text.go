@@ -54,12 +54,14 @@ func (m *metrics) sample(value float64, labels ...string) {
 func (m *metrics) text() []byte {
 	var b bytes.Buffer
 	byName := func(a, b *family) int { return strings.Compare(a.name, b.name) }
-	for _, f := range slices.SortedFunc(slices.Values(m.families), byName) {
+	families := slices.Clone(m.families)
+	sorting.Func(families, byName)
+	for _, f := range families {
 		if len(f.samples) == 0 {
 			continue
 		}
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", f.name, helpEscapes.Replace(f.help), f.name, f.kind)
-		sorting.StableFunc(f.samples, func(a, b sample) int {
+		sorting.Func(f.samples, func(a, b sample) int {
 			return slices.CompareFunc(a.labels, b.labels, func(a, b label) int { return cmp.Compare(a.value, b.value) })
 		})
 		for _, s := range f.samples {

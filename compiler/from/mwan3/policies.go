@@ -110,7 +110,7 @@ func (b *builder) asTable(t *target) *from.Table {
 		}
 	}
 	members := slices.Clone(t.members)
-	sorting.StableFunc(members, func(x, y member) int { return x.metric - y.metric })
+	sorting.Func(members, func(x, y member) int { return x.metric - y.metric })
 	for v := range 2 {
 		for _, m := range members {
 			if m.version == v {

@@ -273,7 +273,7 @@ func (b *builder) buildDefault() {
 	}
 	for v := range 2 {
 		sorted := slices.Clone(b.lines)
-		sorting.StableFunc(sorted, func(x, y *uplink) int { return x.metric[v] - y.metric[v] })
+		sorting.Func(sorted, func(x, y *uplink) int { return x.metric[v] - y.metric[v] })
 		distance := 0
 		for _, u := range sorted {
 			if !u.carries[v] || u.metric[v] == most {

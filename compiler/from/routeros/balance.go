@@ -111,7 +111,7 @@ func dedupe(by []*statement) (out []*statement) {
 			out = append(out, s)
 		}
 	}
-	sorting.StableFunc(out, func(x, y *statement) int { return x.Line - y.Line })
+	sorting.Func(out, func(x, y *statement) int { return x.Line - y.Line })
 	return out
 }
 

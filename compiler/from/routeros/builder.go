@@ -51,7 +51,7 @@ func (b *builder) build() {
 	b.lines = map[string]*line{}
 	b.findTunnels()
 	b.findLines()
-	sorting.StableFunc(b.lineOrder, func(x, y *line) int { return x.st[0].Line - y.st[0].Line })
+	sorting.Func(b.lineOrder, func(x, y *line) int { return x.st[0].Line - y.st[0].Line })
 	b.collectTables()
 	b.killSwitches()
 	b.tellEmptyTables()
