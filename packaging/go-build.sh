@@ -18,11 +18,16 @@ case ,$tags, in
 	ldflags="$ldflags -funcalign=4" # the room between functions is a seventieth of the program
 	inlined='runtime internal/abi internal/bytealg internal/byteorder internal/cpu internal/goarch internal/reflectlite internal/runtime/...
 		internal/strconv internal/sync sync sync/atomic slices maps cmp sort strings bytes strconv unicode/utf8 math math/bits hash/...
-		encoding/binary net/netip pbr/compiler/interval pbr/compiler/layers pbr/compiler/plan pbr/compiler/policy/... pbr/compiler/slab'
+		encoding/binary net/netip pbr/compiler/interval pbr/compiler/layers pbr/compiler/plan pbr/compiler/policy/... pbr/compiler/slab
+		pbr/compiler/sorting'
 	;;
 esac
-for pattern in $called; do set -- "$@" "-gcflags=$pattern=-l"; done
-for pattern in $inlined; do set -- "$@" "-gcflags=$pattern="; done
+# A generic function is named after the type that it is compiled for, field by field. Names above 70 letters become checksums.
+names=
+"${GO:-go}" tool compile -d help 2>&1 | grep -q maxshapelen && names=-d=maxshapelen=70
+set -- "$@" "-gcflags=all=$names"
+for pattern in $called; do set -- "$@" "-gcflags=$pattern=-l $names"; done
+for pattern in $inlined; do set -- "$@" "-gcflags=$pattern=$names"; done
 
 # The cli library's manuals and HTTP/2 are left out: nobody uses them.
 CGO_ENABLED=0 exec "${GO:-go}" build -trimpath -tags "urfave_cli_no_docs,nethttpomithttp2,$tags" -ldflags "$ldflags" "$@" -o "$output" ./cmd/pbr
