@@ -19,7 +19,7 @@ case ,$tags, in
 	inlined='runtime internal/abi internal/bytealg internal/byteorder internal/cpu internal/goarch internal/reflectlite internal/runtime/...
 		internal/strconv internal/sync sync sync/atomic slices maps cmp sort strings bytes strconv unicode/utf8 math math/bits hash/...
 		encoding/binary net/netip pbr/compiler/interval pbr/compiler/layers pbr/compiler/plan pbr/compiler/policy/... pbr/compiler/slab
-		pbr/compiler/sorting'
+		pbr/compiler/sorting pbr/compiler/checksum/...'
 	;;
 esac
 # A generic function is named after the type that it is compiled for, field by field. Names above 70 letters become checksums.

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,8 @@ import (
 	"net/netip"
 	"path"
 	"strings"
+
+	"pbr/compiler/checksum"
 )
 
 // MaxFetched is how many entries a text that was fetched may have.
@@ -16,7 +17,7 @@ const MaxFetched = 1 << 20
 
 // FetchedName is the name of the file that has the text of a URL in Options.Fetched.
 func FetchedName(url string) string {
-	sum := sha256.Sum256([]byte(url))
+	sum := checksum.Of([]byte(url))
 	return hex.EncodeToString(sum[:16]) + ".txt"
 }
 
@@ -166,6 +167,6 @@ func (p *parser) listURL(l *List, src *Source) {
 
 // Accepts reports whether a text has the checksum that the source asks for.
 func (u *URLSource) Accepts(text []byte) bool {
-	sum := sha256.Sum256(text)
+	sum := checksum.Of(text)
 	return u.SHA256 == "" || u.SHA256 == hex.EncodeToString(sum[:])
 }

@@ -16,7 +16,6 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -30,6 +29,7 @@ import (
 	"slices"
 	"strings"
 
+	"pbr/compiler/checksum"
 	"pbr/compiler/policy"
 )
 
@@ -140,7 +140,7 @@ func (p *Policy) Source(name string) []byte {
 }
 
 func (p *Policy) hash() string {
-	h := sha256.New()
+	h := checksum.New()
 	add := func(name string, text []byte) {
 		fmt.Fprintf(h, "%d %s %d\n", len(name), name, len(text))
 		h.Write(text)

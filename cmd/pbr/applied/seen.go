@@ -1,11 +1,12 @@
 package applied
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
 	"os"
+
+	"pbr/compiler/checksum"
 )
 
 // Seen is a file that was examined while a policy was parsed.
@@ -18,7 +19,7 @@ type Seen struct {
 
 // sumOf is the sum of a text.
 func sumOf(text []byte) string {
-	sum := sha256.Sum256(text)
+	sum := checksum.Of(text)
 	return hex.EncodeToString(sum[:])
 }
 
@@ -48,7 +49,7 @@ func sumFile(name string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	h := sha256.New()
+	h := checksum.New()
 	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, make([]byte, 256<<10)); err != nil {
 		return "", err
 	}

@@ -4,7 +4,6 @@
 package insync
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -12,10 +11,12 @@ import (
 	"math"
 	"reflect"
 	"slices"
+
+	"pbr/compiler/checksum"
 )
 
 // Sum is a short stand-in for a value: values that differ in anything have other sums.
-type Sum [sha256.Size]byte
+type Sum [checksum.Size]byte
 
 // MarshalText implements encoding.TextMarshaler.
 func (s Sum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
@@ -34,7 +35,7 @@ func (s *Sum) UnmarshalText(text []byte) error {
 // that nothing can be omitted by forgetting it; what has no value of its own, as a function, is a
 // programming error.
 func Of(v any) (s Sum) {
-	w := summer{h: sha256.New()}
+	w := summer{h: checksum.New()}
 	w.value(reflect.ValueOf(v))
 	w.flush()
 	w.h.Sum(s[:0])

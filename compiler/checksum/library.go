@@ -1,0 +1,14 @@
+//go:build !small || 386 || amd64 || arm64 || loong64 || ppc64 || ppc64le || riscv64 || s390x
+
+package checksum
+
+import (
+	"crypto/sha256"
+	"hash"
+)
+
+// New returns a hash that gives the sum of all that is written to it.
+func New() hash.Hash { return sha256.New() }
+
+// Of returns the sum of a text.
+func Of(text []byte) [Size]byte { return sha256.Sum256(text) }
