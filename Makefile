@@ -187,7 +187,8 @@ dist: go
 	@GO='$(GO)' LDFLAGS='$(LDFLAGS)' sh packaging/package.sh '$(FORMATS) tar' '$(ARCHES)' dist
 
 # The Debian package tried for real, in a Debian 12 and a Debian 13 made of their packages: installed, first policy, upgraded below a running
-# connection, removed, purged (root, apt). lintian finds no errors. Five minutes on two cores; the Debians are kept in the cache.
+# connection, removed, purged (root, apt); completion in its shells; OpenWrt's service, with the small build. lintian finds no errors. Five
+# minutes on two cores; the Debians are kept in the cache.
 test-package: go
 	@sh integration/install-tools.sh test package
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
@@ -195,7 +196,8 @@ test-package: go
 	GO='$(GO)' LDFLAGS='$(LDFLAGS) -X main.version=v0.0.2' VERSION=0.0.2 sh packaging/package.sh deb "$$(dpkg --print-architecture)" "$$dir/new" >/dev/null; \
 	lintian --fail-on error "$$dir"/new/*.deb; \
 	mv "$$dir"/old/*.deb "$$dir/old.deb"; mv "$$dir"/new/*.deb "$$dir/new.deb"; \
-	PBR_REQUIRE=1 PBR_PACKAGES=$$dir $(GO) test -count=1 -timeout 9m -v ./integration/debian
+	GO='$(GO)' LDFLAGS='$(LDFLAGS)' sh packaging/go-build.sh small "$$dir/pbr-small"; \
+	PBR_REQUIRE=1 PBR_PACKAGES=$$dir $(GO) test -count=1 -timeout 9m -v ./integration/installed
 
 # Debian 13, booted in QEMU with its own kernel and systemd, in three ways to configure its network: what pbr's units do at boot and
 # after it, without a hand (root, apt). The Debian is kept in the cache. RUN=regexp chooses.

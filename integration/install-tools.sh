@@ -62,6 +62,7 @@ for use; do
 	package)
 		need mmdebstrap mmdebstrap
 		need lintian lintian
+		need busybox busybox-static # OpenWrt's shell
 		;;
 	web)
 		need chromium-headless-shell chromium-headless-shell fonts-dejavu-core

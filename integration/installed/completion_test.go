@@ -1,4 +1,4 @@
-package debian
+package installed
 
 import (
 	"os"
@@ -74,7 +74,7 @@ func (r *root) shell(t *testing.T, name string) *shell {
 	t.Helper()
 	r.put("/ran", "", 0o644)
 	master, slave := lab.OpenTerminal(t)
-	enter := r.enter("TERM=xterm", "setsid", "--ctty", "--wait", name, "-i")
+	enter := r.enter("setsid", "--ctty", "--wait", name, "-i")
 	cmd := r.Command(enter[0], enter[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -1,4 +1,4 @@
-package debian
+package installed
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"pbr/integration/lab"
 )
 
-// root is a Debian in a directory, whose processes have a namespace of their own for processes and
+// root is a system in a directory, whose processes have a namespace of their own for processes and
 // mounts, and a lab host's network.
 type root struct {
 	*lab.Host
@@ -37,7 +37,7 @@ case $* in
 	echo $! >/watch.pid
 	while pbr status 2>&1 | grep -q 'is not running'; do sleep 0.05; done
 	;;
-"disable --now pbr" | "disable --now pbr.service pbr-apply.service")
+"disable --now pbr"*)
 	[ ! -s /watch.pid ] || kill "$(cat /watch.pid)"
 	;;
 esac
@@ -121,8 +121,8 @@ func (r *root) try(command string) lab.Result {
 
 // enter returns the command line that runs a program inside.
 func (r *root) enter(argv ...string) []string {
-	return append([]string{"nsenter", "-t", r.pid, "--pid", "--mount", "--root", "--", "env", "-C", "/", "-i",
-		"PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+	return append([]string{"nsenter", "-t", r.pid, "--pid", "--mount", "--root", "--wd", "--", "env", "-i",
+		"PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm",
 		"DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "HOME=/root"}, argv...)
 }
 

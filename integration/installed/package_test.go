@@ -1,7 +1,8 @@
-// Package debian tries the Debian package for real: small Debians made of their packages, in
-// namespaces of their own, with real connections through them. `make test-package` builds the
-// packages and runs it; without them there is nothing to try.
-package debian
+// Package installed tries what users install, for real: the Debian package in small Debians made of
+// their packages, and OpenWrt's service in a small system of busybox. Each has namespaces of its
+// own, with real connections through them. `make test-package` builds what is tried; without it
+// there is nothing to try.
+package installed
 
 import (
 	"net/netip"
@@ -13,7 +14,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// packagesEnv names a directory with old.deb and new.deb, two versions of the package.
+// packagesEnv names a directory with old.deb and new.deb, two versions of the package, and
+// pbr-small, the program without what routers of little flash have no room for.
 const packagesEnv = "PBR_PACKAGES"
 
 func TestPackageBookworm(t *testing.T) { tryPackage(t, "bookworm") }
@@ -115,16 +117,19 @@ func upgraded(t *testing.T, r *root, conn *lab.Conn) {
 	}
 }
 
+// routing shows what pbr has in force, but for counters, and for what only a running watch holds.
+const routing = "nft list table inet pbr | grep -v counter | sed '/^\tset own-known/,/^\t}/d'; ip rule; ip route show table all proto 112"
+
 // removed removes the package: routing stays and it says so.
 func removed(t *testing.T, r *root, conn *lab.Conn) {
 	t.Helper()
-	live := r.run("nft list table inet pbr | grep -v counter; ip rule; ip route show table all proto 112")
+	live := r.run(routing)
 	out := r.run("apt-get remove -y pbr 2>&1")
 	if !strings.Contains(out, "routing stays as it is") || !strings.Contains(out, "/var/lib/pbr/purge") {
 		t.Errorf("removal says\n%s", out)
 	}
 	ask(t, conn, "after removal")
-	if after := r.run("nft list table inet pbr | grep -v counter; ip rule; ip route show table all proto 112"); after != live {
+	if after := r.run(routing); after != live {
 		t.Errorf("removal changes routing:\n%s\nbefore:\n%s", after, live)
 	}
 	if r.exists("/usr/sbin/pbr") || !r.exists("/var/lib/pbr/purge") {
