@@ -80,3 +80,27 @@ func IsUsable(p *plan.Plan, numbers []plan.Number, uplink string, family plan.Fa
 func isPrimary(p *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	return p.Ruleset.Has(plan.SetPrimary(family), plan.KeyFromString(u.Interface))
 }
+
+// LowestOfDefault returns the uplink of the only route of default at the lowest distance, which is
+// its primary one while default uses it; nil if there is none.
+func LowestOfDefault(doc *policy.Document) *policy.Uplink {
+	if doc.Default == nil {
+		return nil
+	}
+	var first *policy.Route
+	alone := false
+	for i := range doc.Default.Routes {
+		r := &doc.Default.Routes[i]
+		switch {
+		case r.Dst.IsValid():
+		case first == nil || r.Distance < first.Distance:
+			first, alone = r, true
+		case r.Distance == first.Distance:
+			alone = false
+		}
+	}
+	if !alone {
+		return nil
+	}
+	return doc.Uplink(first.Uplink)
+}

@@ -154,29 +154,8 @@ func (c *compilation) primary(family plan.Family) *policy.Uplink {
 	return nil
 }
 
-// lowestOfDefault is the uplink of the only route of default at the lowest distance; nil if there
-// is none.
-func (c *compilation) lowestOfDefault() *policy.Uplink {
-	if c.doc.Default == nil {
-		return nil
-	}
-	var first *policy.Route
-	alone := false
-	for i := range c.doc.Default.Routes {
-		r := &c.doc.Default.Routes[i]
-		switch {
-		case r.Dst.IsValid():
-		case first == nil || r.Distance < first.Distance:
-			first, alone = r, true
-		case r.Distance == first.Distance:
-			alone = false
-		}
-	}
-	if !alone {
-		return nil
-	}
-	return c.uplinks[first.Uplink]
-}
+// lowestOfDefault is LowestOfDefault.
+func (c *compilation) lowestOfDefault() *policy.Uplink { return LowestOfDefault(c.doc) }
 
 // routed returns the element of a set that is there while a table has routes of a family, and notes
 // that for whoever writes the plan for any machine.

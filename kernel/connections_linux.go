@@ -1,20 +1,27 @@
 package kernel
 
 import (
+	"errors"
 	"net/netip"
 
 	"pbr/kernel/conntrack"
 )
 
-// FlushConnections is conntrack.Delete. It may run concurrently with everything else, in a thread
-// of k's network namespace.
-func (k *Kernel) FlushConnections(flushes []conntrack.Flush) (int, error) {
-	return conntrack.Delete(flushes)
+// FlushConnections is conntrack.Delete, and deletes what default has left. It may run concurrently
+// with everything else, in a thread of k's network namespace.
+func (k *Kernel) FlushConnections(flushes []conntrack.Flush, left []Unmarked) (int, error) {
+	n, err := conntrack.Delete(flushes)
+	more, also := flushUnmarked(left)
+	return n + more, errors.Join(err, also)
 }
 
-// Pin is conntrack.Mark. It may run concurrently with everything else, in a thread of k's network
-// namespace.
-func (k *Kernel) Pin(pins []conntrack.Pin) (int, error) { return conntrack.Mark(pins) }
+// Pin is conntrack.Mark, and pins what default is about to leave. It may run concurrently with
+// everything else, in a thread of k's network namespace.
+func (k *Kernel) Pin(pins []conntrack.Pin, leaving []UnmarkedPin) (int, error) {
+	n, err := conntrack.Mark(pins)
+	more, also := pinUnmarked(leaving)
+	return n + more, errors.Join(err, also)
+}
 
 // Connections is conntrack.Count. It may run concurrently with everything else, in a thread of k's
 // network namespace.

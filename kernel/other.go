@@ -141,7 +141,7 @@ func (k *Kernel) Update(context.Context, *plan.Plan) (*Report, error) { return n
 func (k *Kernel) Events(context.Context) (<-chan Event, error) { return nil, errLinux }
 
 // FlushConnections works on Linux only.
-func (k *Kernel) FlushConnections([]conntrack.Flush) (int, error) { return 0, errLinux }
+func (k *Kernel) FlushConnections([]conntrack.Flush, []Unmarked) (int, error) { return 0, errLinux }
 
 // Connections works on Linux only.
 func (k *Kernel) Connections(uint32) (map[uint32]conntrack.Usage, error) { return nil, errLinux }
@@ -150,7 +150,7 @@ func (k *Kernel) Connections(uint32) (map[uint32]conntrack.Usage, error) { retur
 func (k *Kernel) SweepLate() (int, time.Duration, error) { return 0, 0, errLinux }
 
 // Pin works on Linux only.
-func (k *Kernel) Pin([]conntrack.Pin) (int, error) { return 0, errLinux }
+func (k *Kernel) Pin([]conntrack.Pin, []UnmarkedPin) (int, error) { return 0, errLinux }
 
 // Members works on Linux only.
 func (k *Kernel) Members(*plan.Set) ([]nft.Member, bool, error) { return nil, false, errLinux }

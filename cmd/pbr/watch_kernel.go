@@ -72,7 +72,11 @@ func (k watchKernel) Traffic(interfaces []string) (map[string]quota.Reading, err
 
 func (k watchKernel) FlushConnections(flushes []daemon.Flush) (int, error) {
 	var list []conntrack.Flush
+	var left []kernel.Unmarked
 	for _, c := range flushes {
+		if c.Left != nil {
+			left = append(left, unmarked(c.Left, c.Mask))
+		}
 		for _, m := range c.Marks {
 			list = append(list, conntrack.Flush{Family: c.Family, Mark: m, Mask: c.Mask})
 		}
@@ -85,15 +89,23 @@ func (k watchKernel) FlushConnections(flushes []daemon.Flush) (int, error) {
 			}
 		}
 	}
-	return k.Kernel.FlushConnections(list)
+	return k.Kernel.FlushConnections(list, left)
 }
 
 func (k watchKernel) Pin(pins []daemon.Pin) (int, error) {
 	var list []conntrack.Pin
+	var leaving []kernel.UnmarkedPin
 	for _, p := range pins {
-		list = append(list, conntrack.Pin(p))
+		list = append(list, conntrack.Pin{Mark: p.Mark, Mask: p.Mask, Addrs: p.Addrs})
+		for _, u := range p.Leaving {
+			leaving = append(leaving, kernel.UnmarkedPin{Unmarked: unmarked(&u, p.Mask), Mark: p.Mark})
+		}
 	}
-	return k.Kernel.Pin(list)
+	return k.Kernel.Pin(list, leaving)
+}
+
+func unmarked(u *daemon.Unmarked, mask uint32) kernel.Unmarked {
+	return kernel.Unmarked{Family: u.Family, Mask: mask, Table: u.Table, Interface: u.Interface, Strict: u.Strict}
 }
 
 var eventKinds = map[kernel.EventKind]daemon.KernelEventKind{

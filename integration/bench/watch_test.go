@@ -311,7 +311,7 @@ func BenchmarkFlush(b *testing.B) {
 	ours := func() time.Duration {
 		fill(0x010000)
 		began := time.Now()
-		h.Do(func() { _, err = k.FlushConnections([]conntrack.Flush{{Mark: 0x010000, Mask: 0xff0000}}) })
+		h.Do(func() { _, err = k.FlushConnections([]conntrack.Flush{{Mark: 0x010000, Mask: 0xff0000}}, nil) })
 		took := time.Since(began)
 		if err != nil {
 			b.Fatal(err)

@@ -151,7 +151,7 @@ func (j *Judge) way(q route.Query) route.Way {
 
 // Decide decides about one connection.
 func (j *Judge) Decide(f *conntrack.Flow) Verdict {
-	if !ordinary(f) {
+	if !f.Ordinary() {
 		return keep
 	}
 	switch c := j.connection(f); {
@@ -165,7 +165,7 @@ func (j *Judge) Decide(f *conntrack.Flow) Verdict {
 
 // FromInside reports whether a host inside, or the router itself, opened a connection.
 func (j *Judge) FromInside(f *conntrack.Flow) bool {
-	return ordinary(f) && j.connection(f).fromInside()
+	return f.Ordinary() && j.connection(f).fromInside()
 }
 
 func (j *Judge) connection(f *conntrack.Flow) *connection {
@@ -179,16 +179,3 @@ func (j *Judge) connection(f *conntrack.Flow) *connection {
 	}
 	return c
 }
-
-// ordinary reports whether a connection can be decided by a table: its addresses are unicast and
-// not link-local.
-func ordinary(f *conntrack.Flow) bool {
-	for _, a := range []netip.Addr{f.Orig.Src, f.Orig.Dst, f.Reply.Src, f.Reply.Dst} {
-		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || a == broadcast {
-			return false
-		}
-	}
-	return true
-}
-
-var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

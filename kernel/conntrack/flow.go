@@ -26,3 +26,16 @@ func (f *Flow) Key() string { return string(f.request) }
 // Ends returns who opened a connection and who answers it; an address that cannot be read is
 // invalid.
 func (f *Flow) Ends() [2]netip.Addr { return [2]netip.Addr{f.Orig.Src, f.Reply.Src} }
+
+// Ordinary reports whether a table can route a connection: its addresses are unicast and not
+// link-local.
+func (f *Flow) Ordinary() bool {
+	for _, a := range []netip.Addr{f.Orig.Src, f.Orig.Dst, f.Reply.Src, f.Reply.Dst} {
+		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || a == broadcast {
+			return false
+		}
+	}
+	return true
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

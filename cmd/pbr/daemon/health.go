@@ -43,17 +43,20 @@ type pendingFlush struct {
 	Pinned   bool `json:"pinned,omitempty"`
 	Strict   bool `json:"strict,omitempty"`
 	Unmarked bool `json:"unmarked,omitempty"`
+	// Left are those of default's primary uplink, by their route: they are known once default leads
+	// elsewhere.
+	Left bool `json:"left,omitempty"`
 	// Moved means that a table whose pinned connections used the uplink has moved to another
 	// uplink.
 	Moved bool `json:"moved,omitempty"`
 }
 
-func (d *pendingFlush) empty() bool { return !d.Pinned && !d.Strict && !d.Unmarked }
+func (d *pendingFlush) empty() bool { return !d.Pinned && !d.Strict && !d.Unmarked && !d.Left }
 
 // add merges another pendingFlush.
 func (d *pendingFlush) add(o pendingFlush) {
 	d.Pinned, d.Strict = d.Pinned || o.Pinned, d.Strict || o.Strict
-	d.Unmarked, d.Moved = d.Unmarked || o.Unmarked, d.Moved || o.Moved
+	d.Unmarked, d.Left, d.Moved = d.Unmarked || o.Unmarked, d.Left || o.Left, d.Moved || o.Moved
 }
 
 func newHealth() *health {
@@ -146,7 +149,7 @@ func (h *health) notePending(uv compiler.UplinkVersion, s healthcheck.Status, wa
 	case s.State.Usable():
 		delete(h.pending, uv)
 	case s.Dead() && !wasDead:
-		h.pending[uv] = &pendingFlush{Pinned: true, Strict: true, Unmarked: true}
+		h.pending[uv] = &pendingFlush{Pinned: true, Strict: true, Unmarked: true, Left: true}
 		return true
 	}
 	return false
@@ -254,7 +257,7 @@ func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush
 				continue
 			}
 			var done pendingFlush
-			if c := h.flushOf(u, family, d, want, &done); len(c.Marks)+len(c.Addrs) > 0 {
+			if c := h.flushOf(doc, u, family, d, want, &done); len(c.Marks)+len(c.Addrs) > 0 || c.Left != nil {
 				flushes = append(flushes, c)
 			}
 			if !done.empty() {
@@ -269,7 +272,8 @@ func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush
 }
 
 // flushOf returns what to flush now of one uplink; it moves from pending to taken.
-func (h *health) flushOf(u *policy.Uplink, family plan.Family, pending *pendingFlush, want *plan.Plan, taken *pendingFlush) Flush {
+func (h *health) flushOf(doc *policy.Document, u *policy.Uplink, family plan.Family, pending *pendingFlush, want *plan.Plan,
+	taken *pendingFlush) Flush {
 	byDefault, byOther := compiler.RoutedBy(want, u, family)
 	c := Flush{Family: family, Mask: want.NumberMask()}
 	pay := func(pending, taken *bool) bool {
@@ -287,7 +291,32 @@ func (h *health) flushOf(u *policy.Uplink, family plan.Family, pending *pendingF
 	if !byDefault && pay(&pending.Unmarked, &taken.Unmarked) {
 		c.Addrs = h.addresses(u, family)
 	}
+	if unmarked := unmarkedOf(doc, u, family, want); !byDefault && (unmarked == nil || leads(want, unmarked)) &&
+		pay(&pending.Left, &taken.Left) {
+		c.Left = unmarked
+	}
 	return c
+}
+
+// unmarkedOf selects the unmarked connections of an uplink; nil if it is not the one whose
+// connections default leaves unmarked.
+func unmarkedOf(doc *policy.Document, u *policy.Uplink, family plan.Family, want *plan.Plan) *Unmarked {
+	if first := compiler.LowestOfDefault(doc); first == nil || first.Name != u.Name || !compiler.Carries(u, family) {
+		return nil
+	}
+	for _, n := range want.Numbers {
+		if n.Name == plan.DefaultName {
+			return &Unmarked{Family: family, Table: n.Table, Interface: u.Interface, Strict: doc.Default.Strict}
+		}
+	}
+	return nil
+}
+
+// leads reports whether packets of default have any route, or none by intent.
+func leads(want *plan.Plan, u *Unmarked) bool {
+	return u.Strict || slices.ContainsFunc(want.Routes, func(r plan.Route) bool {
+		return r.Family == u.Family && r.Table == u.Table && len(r.Hops) > 0
+	})
 }
 
 // pins returns the connections to pin before want is sent: unmarked ones of an uplink that default
@@ -307,9 +336,12 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 			before, _ := compiler.RoutedBy(have, u, family)
 			if after, _ := compiler.RoutedBy(want, u, family); before && !after {
 				p.Addrs = append(p.Addrs, h.addresses(u, family)...)
+				if unmarked := unmarkedOf(doc, u, family, have); unmarked != nil {
+					p.Leaving = append(p.Leaving, *unmarked)
+				}
 			}
 		}
-		if len(p.Addrs) > 0 {
+		if len(p.Addrs)+len(p.Leaving) > 0 {
 			pins = append(pins, p)
 		}
 	}

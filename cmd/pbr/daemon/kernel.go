@@ -65,6 +65,20 @@ type Flush struct {
 	Addrs  []netip.Addr
 	// AddrMarks are the marks of the connections selected by Addrs; if empty, unmarked ones.
 	AddrMarks []uint32
+	// Left is not nil if default has left its primary uplink: connections without a mark, whatever
+	// their addresses, whose packets no longer use it.
+	Left *Unmarked
+}
+
+// Unmarked selects connections of default's primary uplink that have no mark by the route of their
+// packets.
+type Unmarked struct {
+	Family plan.Family
+	// Table is the number of default's table, Interface that of the uplink.
+	Table     uint32
+	Interface string
+	// Strict means that default is.
+	Strict bool
 }
 
 // Pin selects unmarked connections whose address on the uplink's side is one of Addrs, and the mark
@@ -72,6 +86,8 @@ type Flush struct {
 type Pin struct {
 	Mark, Mask uint32
 	Addrs      []netip.Addr
+	// Leaving are connections of any address that default is about to take along.
+	Leaving []Unmarked
 }
 
 // Monitor checks uplinks; *healthcheck.Monitor is one.

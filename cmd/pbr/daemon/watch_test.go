@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -425,5 +426,57 @@ func TestWatchdogAndAudit(t *testing.T) {
 		if n, _ := b.kernel.counts(); n-applies < 9 || n-applies > 11 {
 			t.Errorf("%d full passes in ten minutes of peace", n-applies)
 		}
+	})
+}
+
+// wantLeft compares the uplinks whose unmarked connections were flushed by their route since the
+// last call.
+func (b *bench) wantLeft(when string, want ...string) {
+	b.t.Helper()
+	b.kernel.mu.Lock()
+	defer b.kernel.mu.Unlock()
+	var got []string
+	for _, c := range b.kernel.flushes {
+		if c.Left != nil {
+			got = append(got, c.Left.Interface)
+		}
+	}
+	b.kernel.flushes = nil
+	if !slices.Equal(got, want) {
+		b.t.Errorf("%s: flushed by their route: %q, not %q\n%s", when, got, want, b.log)
+	}
+}
+
+// Unmarked connections are found by their route once default leads elsewhere, and only those of the
+// uplink that default leaves unmarked: by any other's failure the primary's would be found.
+func TestDefaultLeavesItsPrimary(t *testing.T) {
+	in(t, twoUplinks, func(t *testing.T, b *bench) {
+		sleep(downTime)
+		b.prober.set("isp2", true)
+		sleep(downTime)
+		b.wantLeft("isp2 dead")
+		b.prober.set("isp1", true)
+		sleep(downTime)
+		b.wantLeft("isp1 dead, too: it is kept")
+		b.prober.set("isp2", false)
+		sleep(downTime)
+		b.wantLeft("isp2 back", "wan1")
+	})
+	t.Run("both links are lost", func(t *testing.T) {
+		in(t, twoUplinks, func(t *testing.T, b *bench) {
+			sleep(downTime)
+			for _, link := range []string{"wan1", "wan2"} {
+				b.kernel.setLink(link, func(l *plan.Link) { *l = plan.Link{} })
+			}
+			b.events <- KernelEvent{Kind: HostChanged}
+			synctest.Wait()
+			b.wantLeft("no route is left")
+			b.kernel.setLink("wan2", func(l *plan.Link) {
+				*l = plan.Link{Up: true, Carrier: true, Addrs: []netip.Addr{netip.MustParseAddr("198.51.100.2")}}
+			})
+			b.events <- KernelEvent{Kind: HostChanged}
+			sleep(downTime)
+			b.wantLeft("the second link is back", "wan1")
+		})
 	})
 }
