@@ -61,11 +61,16 @@ type killed struct{}
 
 // killAt runs f until before its nth step, and reports whether there was one.
 func killAt(k *Kernel, n int, f func()) (stopped bool) {
-	k.step = func(string) {
-		if n == 0 {
+	return killWhen(k, func(string) bool { n--; return n < 0 }, f)
+}
+
+// killWhen runs f until before the first step that now says is the one, and reports whether there
+// was one.
+func killWhen(k *Kernel, now func(what string) bool, f func()) (stopped bool) {
+	k.step = func(what string) {
+		if now(what) {
 			panic(killed{})
 		}
-		n--
 	}
 	defer func() {
 		k.step = func(string) {}

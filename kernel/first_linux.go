@@ -46,6 +46,7 @@ func (a *application) primary(f *conntrack.Flow, mark uint32) bool {
 // here: adopt looks at all of them in the end, and reports what fails.
 func (a *application) pinOlder() step {
 	var done []changedFlow
+	giveUp := a.undoing(func(c *netlink.Conn) error { return giveBack(c, done) })
 	return step{
 		what: "pin connections older than the table", partial: true,
 		do: func() error {
@@ -56,7 +57,12 @@ func (a *application) pinOlder() step {
 			}
 			return nil
 		},
-		undo: a.undoing(func(c *netlink.Conn) error { return giveBack(c, done) }),
+		undo: func() error {
+			if len(done) == 0 { // -- perhaps because the kernel has no messages about connections
+				return nil
+			}
+			return giveUp()
+		},
 	}
 }
 
