@@ -30,10 +30,10 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	defer unlock()
 	pruneStates(k.dir)
 	k.forget()
-	if err := k.forgetClock(); err != nil {
-		return nil, err
-	}
 	var warnings []string
+	if err := k.forgetClock(); err != nil {
+		warnings = append(warnings, err.Error())
+	}
 	j, err := readJournal(k.path(journalFile))
 	var damaged *JournalError
 	if errors.As(err, &damaged) {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"reflect"
 	"slices"
-	"syscall"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/conntrack"
@@ -247,13 +246,7 @@ func replaceJournal(file string, was, next *journal) error {
 // UnwrittenError means that the journal could not be written. Nothing that needs it was done.
 type UnwrittenError struct{ Err error }
 
-func (e *UnwrittenError) Error() string {
-	text := fmt.Sprintf("writing the journal: %v", e.Err)
-	if errors.Is(e.Err, syscall.ENOSPC) {
-		text += ": free some space there (df shows how full it is)"
-	}
-	return text
-}
+func (e *UnwrittenError) Error() string { return fmt.Sprintf("writing the journal: %v", e.Err) }
 
 func (e *UnwrittenError) Unwrap() error { return e.Err }
 

@@ -66,7 +66,7 @@ func (k *Kernel) takeLock() (*os.File, error) {
 			continue // -- the directory was removed again
 		}
 		if err != nil {
-			return nil, fmt.Errorf("opening the lock: %w", err)
+			return nil, fmt.Errorf("opening the lock: %w", state.Advised(err))
 		}
 		if f, err = tryLock(f); f != nil || err != nil {
 			return f, err
@@ -76,7 +76,10 @@ func (k *Kernel) takeLock() (*os.File, error) {
 
 // makeStateDir creates a namespace's directory and its parent, for root alone.
 func makeStateDir(dir string) error {
-	return errors.Join(state.MakeDir(filepath.Dir(dir)), state.MakeDir(dir))
+	if err := state.MakeDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	return state.MakeDir(dir)
 }
 
 // tryLock locks an open lock file, or closes it. It returns nil if the caller has to start again.

@@ -301,7 +301,11 @@ func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Ke
 	}
 	done, err := c.applyPlan(stop, k, o, f, now, want)
 	if err == nil {
-		c.warnOf("recording the policy in force", applied.Open(k.Dir()).Keep(f.text, ""))
+		kept := applied.Open(k.Dir()).Keep(f.text, "")
+		c.warnOf("recording the policy in force", kept)
+		if kept != nil {
+			o.found = nil // the next apply has this to do
+		}
 	}
 	return done, err
 }

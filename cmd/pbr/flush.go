@@ -50,19 +50,15 @@ func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel)
 	if err != nil {
 		return err
 	}
+	errs := []error{forgetHealth(k), members.Remove(state.Find(k.Dir())), sources.Open(state.Find(k.Dir())).Remove(),
+		applied.Open(k.Dir()).Forget()}
 	if f, err := load(ctx); err == nil { // it needs no policy, but knows this file by it
-		if err := removeDnsmasq(f.doc.Settings.Dnsmasq); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(forgetHealth(k), members.Remove(state.Find(k.Dir())),
-		sources.Open(state.Find(k.Dir())).Remove(), applied.Open(k.Dir()).Forget()); err != nil {
-		return err
+		errs = append(errs, removeDnsmasq(f.doc.Settings.Dnsmasq))
 	}
 	err = c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report),
 		Warnings: report.Warnings}, "nothing to remove")
 	for _, advice := range flushAdvice(report) {
 		fmt.Fprintf(c.stderr, "pbr: %s\n", advice)
 	}
-	return err
+	return errors.Join(append(errs, err)...)
 }

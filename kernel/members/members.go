@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
@@ -126,7 +125,7 @@ func Save(dir state.Dir, list string, kind Kind, f *File, now time.Time) error {
 
 // Remove removes all stored members of all lists.
 func Remove(dir state.Dir) error {
-	if err := os.RemoveAll(dir.Path(dirName)); err != nil {
+	if err := dir.Sub(dirName).RemoveAll(); err != nil {
 		return fmt.Errorf("removing the members of lists: %w", err)
 	}
 	return nil

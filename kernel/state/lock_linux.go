@@ -17,7 +17,7 @@ func (d Dir) Lock() (unlock func(), err error) {
 	}
 	f, err := os.OpenFile(d.Path(lockName), os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
-		return nil, err
+		return nil, Advised(err)
 	}
 	for {
 		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {

@@ -93,24 +93,44 @@ func (d Dir) Save(name string, v any) error {
 func (d Dir) Remove(name string) error {
 	var errs []error
 	for _, file := range []string{d.Path(name), d.Path(name) + TempSuffix} {
-		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := remove(file); err != nil {
 			errs = append(errs, fmt.Errorf("removing the state: %w", err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// RemoveAll removes the directory, if there is one. A file system that is read-only says so first.
+func (d Dir) RemoveAll() error {
+	if _, err := os.Lstat(d.path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return Advised(os.RemoveAll(d.path))
+}
+
+// remove removes a file, if there is one. A file system that is read-only says so first.
+func remove(file string) error {
+	err := os.Remove(file)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, gone := os.Lstat(file); errors.Is(gone, fs.ErrNotExist) {
+		return nil
+	}
+	return Advised(err)
+}
+
 // MakeDir creates a directory, and its parents, for its owner alone. An existing one that is open
 // to others is closed to them.
 func MakeDir(path string) error {
 	if err := os.MkdirAll(path, dirMode); err != nil {
-		return err
+		return Advised(err)
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() == dirMode {
 		return err
 	}
-	return os.Chmod(path, dirMode)
+	return Advised(os.Chmod(path, dirMode))
 }
 
 // Replace replaces a file as a whole, or leaves it as it was. A file has one writer at a time, so a
@@ -118,11 +138,11 @@ func MakeDir(path string) error {
 func Replace(file string, content []byte) error {
 	if err := write(file+TempSuffix, content); err != nil {
 		_ = os.Remove(file + TempSuffix)
-		return err
+		return Advised(err)
 	}
 	if err := os.Rename(file+TempSuffix, file); err != nil {
 		_ = os.Remove(file + TempSuffix)
-		return err
+		return Advised(err)
 	}
 	return syncDir(filepath.Dir(file))
 }

@@ -155,10 +155,18 @@ func (w *Watcher) keepPolicy(ctx context.Context, doc *policy.Document, prepared
 	if err != nil {
 		return nil, err
 	}
-	w.noteTrial("recording the policy in force", w.Trials.Kept(doc))
+	kept := w.Trials.Kept(doc)
+	w.noteTrial(recording, kept)
 	w.logApplied("applied "+doc.File, outcome)
-	return w.applied(outcome), nil
+	done := w.applied(outcome)
+	if kept != nil {
+		done.Warnings = append(done.Warnings, recording+": "+kept.Error())
+	}
+	return done, nil
 }
+
+// recording is what fails where a policy cannot be kept for the next start.
+const recording = "recording the policy in force"
 
 // tryPolicy brings a policy into force until it is confirmed.
 func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler,

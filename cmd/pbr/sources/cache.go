@@ -4,9 +4,7 @@
 package sources
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -95,7 +93,7 @@ func (c Cache) save(n Note, text []byte) error {
 
 // Remove removes all that is kept.
 func (c Cache) Remove() error {
-	if err := os.RemoveAll(c.dir.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := c.dir.RemoveAll(); err != nil {
 		return fmt.Errorf("removing what was fetched: %w", err)
 	}
 	return nil
