@@ -15,17 +15,7 @@ import (
 const explainedPolicy = `
 [lists]
 phones = ["192.168.10.10"]
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-nat = "masquerade"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-nat = "masquerade"
-[[table]]
+` + ispsIPv4 + `[[table]]
 name = "to2"
 routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]
 [default]

@@ -22,18 +22,7 @@ sysctl = true
 work = { file = "work.txt" }
 block = { dynamic = true }
 
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-nat = "masquerade"
-
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-nat = "masquerade"
-
+` + ispsIPv4 + `
 [default]
 routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
 

@@ -115,19 +115,7 @@ func bench(l *lab.Lab) *lab.Net { return lab.Build(l, propertySpec()) }
 const twoUplinks = `
 [pbr]
 offload = "off"
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-gateway6 = "2001:db8:f1::1"
-nat = "masquerade"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-gateway6 = "2001:db8:f2::1"
-nat = "masquerade"
-[[table]]
+` + ispsBoth + `[[table]]
 name = "prefer-isp2"
 routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]
 [default]

@@ -65,16 +65,6 @@ func TestNetworkECMP(t *testing.T) {
 const ecmpOneOnly = `
 [pbr]
 offload = "off"
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-nat = "masquerade"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-nat = "masquerade"
-[default]
+` + ispsIPv4 + `[default]
 routes = [{ uplink = "isp2" }]
 `

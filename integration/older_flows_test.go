@@ -17,19 +17,7 @@ import (
 const olderPolicy = `
 [pbr]
 offload = "off"
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-gateway6 = "2001:db8:f1::1"
-nat = "masquerade"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-gateway6 = "2001:db8:f2::1"
-nat = "masquerade"
-[[table]]
+` + ispsBoth + `[[table]]
 name = "second"
 routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]
 [[table]]

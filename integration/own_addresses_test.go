@@ -16,19 +16,7 @@ const ownPolicy = `
 [pbr]
 sysctl = true
 reverse-path = "nft"
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-gateway6 = "2001:db8:f1::1"
-nat = "masquerade"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-gateway6 = "2001:db8:f2::1"
-nat = "masquerade"
-[default]
+` + ispsBoth + `[default]
 routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
 [[policy]]
 name = "inside"

@@ -11,18 +11,7 @@ import (
 
 // programsPolicy has the router's own traffic of a unit, of one control group, and of a slice with
 // what is in it, each by a provider of its own.
-const programsPolicy = `
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-nat = "masquerade"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-nat = "masquerade"
-[default]
+const programsPolicy = ispsIPv4 + `[default]
 routes = { uplink = "isp1" }
 [[policy]]
 name = "unit"

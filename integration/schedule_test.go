@@ -13,18 +13,7 @@ import (
 )
 
 // scheduledPolicy has a policy whose window begins at a minute, and one whose window ends then.
-const scheduledPolicy = `
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-nat = "masquerade"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-nat = "masquerade"
-[default]
+const scheduledPolicy = ispsIPv4 + `[default]
 routes = { uplink = "isp1" }
 [schedules]
 begins = { from = "12:00", to = "13:00" }

@@ -9,18 +9,7 @@ import (
 )
 
 // alonePolicy has IPv4 alone, and what depends on isp2.
-const alonePolicy = `
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-nat = "masquerade"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-nat = "masquerade"
-[default]
+const alonePolicy = ispsIPv4 + `[default]
 routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
 [[balance]]
 name = "pool"
