@@ -151,7 +151,12 @@ func (c *compilation) problem(pos policy.Pos, code, key, message, hint string) {
 	})
 }
 
-// postpone notes a part of the policy that cannot be installed yet.
+// postponeUplink notes an uplink that cannot be installed yet.
+func (c *compilation) postponeUplink(name, reason string) {
+	c.out.Deferred = append(c.out.Deferred, plan.Deferred{Object: "uplink " + name, Uplink: name, Reason: reason})
+}
+
+// postpone notes another part of the policy that cannot be installed yet.
 func (c *compilation) postpone(object, reason string) {
 	c.out.Deferred = append(c.out.Deferred, plan.Deferred{Object: object, Reason: reason})
 }

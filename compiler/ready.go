@@ -32,7 +32,7 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	hop := plan.Hop{Dev: u.Interface, Weight: 1, Masquerade: !c.host.Known && masquerades(u, family)}
 	if reason := c.notReady(u, family); reason != "" {
 		if !MayLack(u, family) || reason == c.noLink(u) {
-			c.postpone("uplink "+u.Name, reason)
+			c.postponeUplink(u.Name, reason)
 		}
 		return plan.Hop{}, false
 	}
@@ -43,7 +43,7 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	case gw.Auto:
 		via, found := c.host.Links[u.Interface].Gateway(family)
 		if !found {
-			c.postpone("uplink "+u.Name, fmt.Sprintf("main has no IPv%d default route over %s to take the gateway from",
+			c.postponeUplink(u.Name, fmt.Sprintf("main has no IPv%d default route over %s to take the gateway from",
 				family, u.Interface))
 			return plan.Hop{}, false
 		}

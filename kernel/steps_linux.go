@@ -3,7 +3,6 @@ package kernel
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/sorting"
@@ -105,13 +104,15 @@ func (a *application) settings(changes, unset []plan.SysctlChange) (s settingSte
 
 // sourceCheck reports whether a setting makes the kernel check source addresses (ip-sysctl.rst).
 func sourceCheck(c plan.SysctlChange) bool {
-	return strings.HasSuffix(c.Path, "/accept_local") || strings.HasSuffix(c.Path, "/rp_filter")
+	name := plan.SettingOf(c.Path).Name
+	return name == "accept_local" || name == "rp_filter"
 }
 
 // loosensSource reports whether a change leaves that check to the ruleset, which has to be in force
 // then, and still be in force when the change is undone.
 func loosensSource(c plan.SysctlChange) bool {
-	return strings.HasSuffix(c.Path, "/accept_local") && c.Want == "1" || strings.HasSuffix(c.Path, "/rp_filter") && c.Want == "0"
+	name := plan.SettingOf(c.Path).Name
+	return name == "accept_local" && c.Want == "1" || name == "rp_filter" && c.Want == "0"
 }
 
 // ruleOrder has changes of rules in the order in which they are made.

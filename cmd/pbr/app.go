@@ -90,8 +90,8 @@ func unknownCommand(app *cli.App, name string) error {
 		names = append(names, cmd.Name)
 	}
 	text := fmt.Sprintf("there is no command %q; the commands are %s", name, strings.Join(names, ", "))
-	if hint := policy.Suggest(name, names); strings.HasPrefix(hint, "did you mean") {
-		text = fmt.Sprintf("there is no command %q: %s", name, hint)
+	if meant := policy.Nearest(name, names); meant != "" {
+		text = fmt.Sprintf("there is no command %q: did you mean %q?", name, meant)
 	}
 	return &misuse{text, "pbr"}
 }

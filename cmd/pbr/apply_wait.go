@@ -152,8 +152,8 @@ func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
 	var out []string
 	told := map[string]bool{}
 	for _, w := range want.Deferred {
-		if name, ofUplink := strings.CutPrefix(w.Object, "uplink "); ofUplink {
-			told[name] = true
+		if w.Uplink != "" {
+			told[w.Uplink] = true
 			out = append(out, w.Object+": "+w.Reason)
 		}
 	}

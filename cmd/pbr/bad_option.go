@@ -52,11 +52,11 @@ func noOption(command, name string, flags []cli.Flag) error {
 	if own, is := strings.CutPrefix(command, "pbr "); is {
 		owner = own + " has"
 	}
-	hint := policy.Suggest(name, longNames(flags))
-	if !strings.HasPrefix(hint, "did you mean") {
+	meant := policy.Nearest(name, longNames(flags))
+	if meant == "" {
 		return usageError("%s no option --%s", owner, name)
 	}
-	return usageError("%s no option --%s: %s", owner, name, strings.Replace(hint, `"`, `"--`, 1))
+	return usageError("%s no option --%s: did you mean \"--%s\"?", owner, name, meant)
 }
 
 // longNames are the names of options that help shows, without the short forms.

@@ -44,9 +44,9 @@ func (c command) importCommand() *cli.Command {
 		Subcommands: []*cli.Command{routerOS, mwan3},
 		Action: func(ctx *cli.Context) error {
 			if name := ctx.Args().First(); name != "" {
-				hint := policy.Suggest(name, []string{routerOS.Name, mwan3.Name})
-				if !strings.HasPrefix(hint, "did you mean") {
-					hint = "write pbr import routeros FILE, or pbr import mwan3 DIR"
+				hint := "write pbr import routeros FILE, or pbr import mwan3 DIR"
+				if meant := policy.Nearest(name, []string{routerOS.Name, mwan3.Name}); meant != "" {
+					hint = fmt.Sprintf("did you mean %q?", meant)
 				}
 				return usageError("import: there is no source %q: %s", name, hint)
 			}

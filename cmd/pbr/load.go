@@ -167,7 +167,7 @@ type deferredItem struct {
 func deferredJSON(d []plan.Deferred) []deferredItem {
 	items := make([]deferredItem, 0, len(d))
 	for _, w := range d {
-		items = append(items, deferredItem(w))
+		items = append(items, deferredItem{w.Object, w.Reason})
 	}
 	return items
 }

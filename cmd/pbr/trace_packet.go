@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"pbr/compiler"
 	"pbr/compiler/explain"
 	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
@@ -74,7 +75,7 @@ func (p *tracedPacket) step(e *nft.TraceEvent, t *traceShow) {
 	if !e.Ours() {
 		return
 	}
-	p.classified = p.classified || strings.HasPrefix(e.Chain, "classify") || strings.HasPrefix(e.Chain, "policy-")
+	p.classified = p.classified || compiler.Classifies(e.Chain)
 	if rule := t.live.Rule(e.Chain, e.Handle); rule != nil && e.Type == nft.TraceRule {
 		for _, a := range rule.Actions {
 			counter := ""
@@ -185,21 +186,11 @@ func (t *traceShow) print(p *tracedPacket) error {
 		endText(p.tuple.Dst, &p.tuple, p.tuple.DPort), in, state)
 	fmt.Fprintf(t.stdout, "    went     %s\n", wentText(&item))
 	if item.Agrees {
-		_, err := fmt.Fprintf(t.stdout, "    explain  the same: %s\n", lastWhy(expected))
+		_, err := fmt.Fprintf(t.stdout, "    explain  the same: %s\n", expected.Because())
 		return err
 	}
-	_, err := fmt.Fprintf(t.stdout, "    explain  DIFFERS: %s, uplink %s: %s\n", expected.Verdict, dash(expected.Uplink), lastWhy(expected))
+	_, err := fmt.Fprintf(t.stdout, "    explain  DIFFERS: %s, uplink %s: %s\n", expected.Verdict, dash(expected.Uplink), expected.Because())
 	return err
-}
-
-// lastWhy is what decided, in explain's words.
-func lastWhy(a *explain.Answer) string {
-	for _, why := range a.Why {
-		if !strings.HasPrefix(why, "in: ") {
-			return why
-		}
-	}
-	return a.Verdict
 }
 
 func wentText(item *tracedItem) string {

@@ -50,9 +50,9 @@ func (c command) runUplink(ctx *cli.Context) error {
 		return c.runQuota(ctx, args.Get(0), args.Get(2))
 	}
 	if args.Len() > 1 {
-		hint := policy.Suggest(args.Get(1), append([]string{"quota"}, uplinkModes...))
-		if strings.HasPrefix(hint, "did you mean") && !slices.Contains(uplinkModes, args.Get(1)) {
-			return usageError("invalid mode %q: %s %s", args.Get(1), hint, usage)
+		meant := policy.Nearest(args.Get(1), append([]string{"quota"}, uplinkModes...))
+		if meant != "" && !slices.Contains(uplinkModes, args.Get(1)) {
+			return usageError("invalid mode %q: did you mean %q? %s", args.Get(1), meant, usage)
 		}
 	}
 	switch {

@@ -58,6 +58,7 @@ type Answer struct {
 	Reply           string
 	Why             []string
 	ways            []walk.Way
+	because         string // the sentence of Why that says what decided
 	question        *Question
 	packet          walk.Packet
 }
@@ -244,10 +245,12 @@ func (x *Explainer) addWhy(a *Answer, p *walk.Packet) {
 		a.Why = append(a.Why, "from the policy alone: main's routes are unknown, and all uplinks count as usable")
 	}
 	way := &a.ways[0]
-	if unknown := x.unknownLists(way); unknown != "" {
+	unknown, by := x.unknownLists(way), x.whyBy(a, p, way)
+	if unknown != "" {
 		a.Why = append(a.Why, unknown)
 	}
-	a.Why = append(a.Why, x.whyBy(a, p, way))
+	a.Why = append(a.Why, by)
+	a.because = cmp.Or(unknown, by)
 	if name := x.byName(a, p); name != "" {
 		a.Why = append(a.Why, name)
 	}

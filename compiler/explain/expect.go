@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -55,7 +56,7 @@ func (x *Explainer) Check(e *policy.Expectation, resolve Resolver) (failed polic
 		}
 		asserted++
 		if got, ok := a.holds(key, &v); !ok {
-			failed = append(failed, e.Failed(key, fmt.Sprintf("%s is %s, not %s: %s", key, got, quoted(&v), a.because())))
+			failed = append(failed, e.Failed(key, fmt.Sprintf("%s is %s, not %s: %s", key, got, quoted(&v), a.Because())))
 		}
 	}
 	if asserted == 0 {
@@ -73,15 +74,8 @@ func (x *Explainer) ask(t *Text, resolve Resolver) (*Answer, error) {
 	return x.Answer(q)
 }
 
-// because returns the sentence that says what decided.
-func (a *Answer) because() string {
-	for _, why := range a.Why {
-		if !slices.Contains(a.question.notes, why) && !strings.HasPrefix(why, "from the policy alone") {
-			return why
-		}
-	}
-	return string(a.By.Kind)
-}
+// Because returns the sentence of Why that says what decided.
+func (a *Answer) Because() string { return cmp.Or(a.because, string(a.By.Kind)) }
 
 func quoted(v *policy.ExpectedValue) string {
 	if v.List != nil {

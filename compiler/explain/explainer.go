@@ -283,7 +283,7 @@ func (x *Explainer) unusable(uplink string) string {
 		return why
 	}
 	for _, w := range x.plan.Deferred {
-		if w.Object == "uplink "+uplink {
+		if w.Uplink == uplink {
 			return w.Reason
 		}
 	}

@@ -50,6 +50,9 @@ func (x *Explainer) Missed(a *Answer, n int) (missed []Missed) {
 	return missed
 }
 
+// missesMAC is what mismatch says of a policy that only another source MAC address would match.
+const missesMAC = "mac: the source MAC address differs, or was not given"
+
 // mismatch says which key of a policy keeps a packet out; empty if none does.
 func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 	k := &q.packet
@@ -92,7 +95,7 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 	case !x.scheduled(p, q):
 		return "schedule: not at " + q.packet.Time.In(x.zone()).Format("Mon 2006-01-02 15:04 MST")
 	case len(p.MAC) > 0 && !slices.ContainsFunc(p.MAC, func(m policy.MACItem) bool { return k.Ethernet && m.Addr == k.MAC }):
-		return "mac: the source MAC address differs, or was not given"
+		return missesMAC
 	case len(p.ICMP) > 0 && !matchesICMP(p.ICMP, q):
 		return "icmp-type: it does not match"
 	}

@@ -76,7 +76,7 @@ func (x *Explainer) unknownMAC(a *Answer) string {
 		return ""
 	}
 	for _, m := range x.Missed(a, 0) {
-		if strings.HasPrefix(m.Why, "mac: ") {
+		if m.Why == missesMAC {
 			return "policy " + m.Name + " matches by MAC: ask again with --mac"
 		}
 	}

@@ -103,7 +103,7 @@ func compareDynamic(a, b Dynamic) int {
 // forgets the default routes that routers announced on interfaces whose accept_ra is not 2 by then
 // (ip-sysctl.rst).
 func compareSysctls(a, b Sysctl) int {
-	return cmp.Or(compareBool(strings.HasSuffix(a.Path, "/forwarding"), strings.HasSuffix(b.Path, "/forwarding")),
+	return cmp.Or(compareBool(SettingOf(a.Path).Name == "forwarding", SettingOf(b.Path).Name == "forwarding"),
 		strings.Compare(a.Path, b.Path))
 }
 

@@ -82,7 +82,7 @@ func TestSortGivesOneOrder(t *testing.T) {
 	p := &Plan{
 		Numbers:  []Number{{Name: "a"}, {Name: "b"}},
 		Sysctls:  []Sysctl{{"net/a", "1"}, {"net/b", "1"}},
-		Deferred: []Deferred{{"uplink a", "x"}, {"uplink b", "x"}},
+		Deferred: []Deferred{{"uplink a", "a", "x"}, {"uplink b", "b", "x"}},
 		Dynamic:  []Dynamic{{Family: IPv4, Priority: 1}, {Family: IPv4, Priority: 2}, {Family: IPv6, Priority: 1}},
 		Ruleset: Ruleset{
 			Counters:   []Counter{{Name: "a"}, {Name: "b"}},

@@ -148,6 +148,8 @@ func SetOwn(family Family) string {
 type Deferred struct {
 	// Object is what is deferred, as "uplink isp1".
 	Object string
+	// Uplink is its name if it is an uplink.
+	Uplink string
 	// Reason says what is missing, as "interface eth1 does not exist".
 	Reason string
 }

@@ -18,8 +18,21 @@ func suggest(got string, valid []string) string {
 	if len(valid) == 0 {
 		return ""
 	}
+	if name := Nearest(got, valid); name != "" {
+		return fmt.Sprintf("did you mean %q?", name)
+	}
+	const few = 40
+	if len(valid) > few {
+		return ""
+	}
+	return "valid: " + quoteAll(valid)
+}
+
+// Nearest returns the valid name that was meant, empty if none is near: what other programs' word
+// stands for, or the one with the fewest differences.
+func Nearest(got string, valid []string) string {
 	if other := synonyms.Get()[hyphened(got)]; slices.Contains(valid, other) {
-		return fmt.Sprintf("did you mean %q?", other)
+		return other
 	}
 	best, bestDistance := "", 1+max(1, len(got)/3)
 	for _, v := range valid {
@@ -31,14 +44,7 @@ func suggest(got string, valid []string) string {
 			best, bestDistance = v, d
 		}
 	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
-	}
-	const few = 40
-	if len(valid) > few {
-		return ""
-	}
-	return "valid: " + quoteAll(valid)
+	return best
 }
 
 // synonyms are other programs' words for keys and values, and their other names.

@@ -189,9 +189,8 @@ func (e *examination) tallies() (kinds []*tally) {
 			continue
 		}
 		kind := e.settingKind(set, have)
-		parts := strings.Split(set.Path, "/")
-		label := kind
-		if parts[1] == "ipv6" {
+		setting, label := plan.SettingOf(set.Path), kind
+		if setting.Family == plan.IPv6 {
 			label += " (IPv6)"
 		}
 		at := slices.IndexFunc(kinds, func(t *tally) bool { return t.label == label })
@@ -201,8 +200,8 @@ func (e *examination) tallies() (kinds []*tally) {
 		t := kinds[at]
 		t.seen++
 		if !e.settingFits(kind, have, set) {
-			if t.bad = append(t.bad, set); len(parts) == 5 {
-				have = parts[3] + " has " + have
+			if t.bad = append(t.bad, set); setting.Interface != "" {
+				have = setting.Interface + " has " + have
 			}
 			t.have = append(t.have, have)
 		}
@@ -212,19 +211,18 @@ func (e *examination) tallies() (kinds []*tally) {
 
 // settingKind returns the key of settingKinds for a setting with that value.
 func (e *examination) settingKind(set plan.Sysctl, have string) string {
-	parts := strings.Split(set.Path, "/")
-	kind := parts[len(parts)-1]
+	setting := plan.SettingOf(set.Path)
 	switch {
-	case kind == "forwarding" && !e.isUplink(parts[3]):
+	case setting.Name == "forwarding" && !e.isUplink(setting.Interface):
 		return inside
-	case kind == "accept_local" && set.Value == "0":
+	case setting.Name == "accept_local" && set.Value == "0":
 		return openCheck
-	case kind != "rp_filter" || set.Value != "0":
-		return kind
+	case setting.Name != "rp_filter" || set.Value != "0":
+		return setting.Name
 	}
-	uplink := parts[3] == "all" || e.isUplink(parts[3])
+	uplink := setting.Interface == "all" || e.isUplink(setting.Interface)
 	if uplink && e.reversePath(have) == 1 {
-		return kind
+		return setting.Name
 	}
 	return sparedFilter
 }
@@ -238,17 +236,17 @@ func fits(n int) string {
 
 // settingFits reports whether a value works as well as the wanted one.
 func (e *examination) settingFits(kind, have string, want plan.Sysctl) bool {
-	parts := strings.Split(want.Path, "/")
+	setting := plan.SettingOf(want.Path)
 	switch kind {
 	case "rp_filter":
 		return e.reversePath(have) != 1
 	case "src_valid_mark":
-		check := e.reversePath(e.facts.Sysctls[confPath(parts[3], "rp_filter")])
+		check := e.reversePath(e.facts.Sysctls[confPath(setting.Interface, "rp_filter")])
 		return check == 0 || max(number(have), number(e.facts.Sysctls[pathAllValidMark])) > 0
 	case "ip_forward", "forwarding", inside:
 		return have != "0"
 	case "fib_multipath_hash_policy":
-		return have != "0" || e.Want == nil || !e.shares(map[string]plan.Family{"ipv4": plan.IPv4, "ipv6": plan.IPv6}[parts[1]])
+		return have != "0" || e.Want == nil || !e.shares(setting.Family)
 	}
 	return have == want.Value
 }
