@@ -47,8 +47,10 @@ func tryPackage(t *testing.T, suite string) {
 	r.run("pbr init >/etc/pbr/pbr.toml && pbr check && pbr apply --confirm 60s && pbr confirm && pbr diff")
 	r.watch()
 	conn := dial(t, n.LANs["lan"])
-	ask(t, conn, "before the upgrade")
-	upgraded(t, r, conn)
+	ask(t, conn, "before an upgrade")
+	replaced(t, r, conn, "new.deb")
+	replaced(t, r, conn, "old.deb")
+	replaced(t, r, conn, "new.deb")
 	removed(t, r, conn)
 	dial(t, n.LANs["lan"]).Close()
 	purged(t, r)
@@ -99,16 +101,17 @@ func installed(t *testing.T, r *root) {
 	}
 }
 
-// upgraded upgrades while the watch runs: the new program takes over, and the connection does not
-// notice.
-func upgraded(t *testing.T, r *root, conn *lab.Conn) {
+// replaced installs the other version while the watch runs, which may be a downgrade: its program
+// takes over, and the connection does not notice.
+func replaced(t *testing.T, r *root, conn *lab.Conn, by string) {
 	t.Helper()
 	version := r.run("pbr version")
 	watch := r.read("/watch.pid")
-	r.run("apt-get install -y /new.deb 2>&1")
-	ask(t, conn, "right after the upgrade")
+	r.put("/systemctl.log", "", 0o644)
+	r.run("apt-get install -y --allow-downgrades /" + by + " 2>&1")
+	ask(t, conn, "right after the installation of "+by)
 	r.settled()
-	ask(t, conn, "after the upgrade")
+	ask(t, conn, "after the installation of "+by)
 	if r.run("pbr version") == version {
 		t.Errorf("still %s", version)
 	}
