@@ -194,6 +194,16 @@ func TestImportedPackets(t *testing.T) {
 		s.from("192.168.10.10", "udp", 5060, "isp1", true)
 	})
 
+	t.Run("routeros, marks of its own packets and no NAT: it forwards", func(t *testing.T) {
+		s.router.must("flush")
+		s.Router.Run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+		s.imports("routeros", "own-packets")
+		s.from("router", "tcp", 25, "isp2", true)
+		s.from("192.168.10.10", "tcp", 443, "isp1", false)
+		s.router.must("flush")
+		s.Router.Run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+	})
+
 	t.Run("routeros, persistent sessions", func(t *testing.T) {
 		s.imports("routeros", "persistent-sessions")
 		for _, port := range []int{443, 80, 53} {

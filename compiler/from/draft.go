@@ -1,5 +1,7 @@
 package from
 
+import "slices"
+
 // Origin is where something comes from.
 type Origin struct {
 	File    string
@@ -30,6 +32,15 @@ func (d *Draft) Route(system string) (note string) {
 	d.Sysctl = true
 	return "added: [pbr] sysctl = true: " + system + " forwards packets, Linux does so only if told to; it also sets rp_filter " +
 		"for several uplinks"
+}
+
+// tellsForward reports whether the file has to say that a router is one: forward = "auto" does not
+// find that out where all policies are for the router's own packets, and no uplink has NAT.
+func (d *Draft) tellsForward() bool {
+	own := func(p *Policy) bool { return slices.Contains(p.Keys, Key{"from", `"local"`}) }
+	translates := func(u *Uplink) bool { return u.NAT != "" && u.NAT != "none" || u.NAT6 != "" && u.NAT6 != "none" }
+	return len(d.Policies) > 0 && !slices.ContainsFunc(d.Policies, func(p *Policy) bool { return !own(p) }) &&
+		!slices.ContainsFunc(d.Uplinks, translates)
 }
 
 // List is an entry of [lists].

@@ -86,6 +86,9 @@ func (w *writer) settings(d *Draft) {
 	w.b.WriteString("\n[pbr]\n")
 	if d.Sysctl {
 		w.key("sysctl", "true")
+		if d.tellsForward() {
+			w.key("forward", "true")
+		}
 	}
 	if d.Offload != "" {
 		w.key("offload", Quote(d.Offload))

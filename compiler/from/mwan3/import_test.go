@@ -47,7 +47,10 @@ func TestGolden(t *testing.T) {
 		dir := filepath.Dir(path)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			r := importDir(t, dir)
-			_, warnings := parsePolicy(t, r.Policy)
+			doc, warnings := parsePolicy(t, r.Policy)
+			if len(doc.Uplinks) > 0 && !(policy.Forwards(doc) && doc.Settings.Sysctl) {
+				t.Error("what is imported forwards nothing")
+			}
 			compare(t, filepath.Join(dir, "policy.toml"), r.Policy)
 			report := r.Report("config", warnings)
 			compare(t, filepath.Join(dir, "report"), report)

@@ -175,6 +175,17 @@ func (b *builder) fasttrack() {
 	}
 }
 
+// forwardsNothing returns the statement that switches forwarding off, nil if it is on, as it is
+// without one.
+func (b *builder) forwardsNothing() *statement {
+	for _, s := range b.all {
+		if s.section == "ip settings" && s.verb == "set" && s.get("ip-forward") == "no" {
+			return s
+		}
+	}
+	return nil
+}
+
 // finish says what is true of the whole.
 func (b *builder) finish() {
 	if len(b.renamed.rename) == 0 && len(b.draft.Uplinks) > 0 {
@@ -195,6 +206,8 @@ func (b *builder) finish() {
 	}
 	if len(b.draft.Uplinks) == 0 {
 		b.notes = append(b.notes, "no uplink was found: for no default route does the export show the interface of its gateway")
+	} else if off := b.forwardsNothing(); off != nil {
+		off.Merge("[pbr] has no sysctl: this machine forwards nothing unless something else has it do so")
 	} else {
 		b.notes = append(b.notes, b.draft.Route("RouterOS"))
 	}

@@ -54,7 +54,10 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := importText(t, string(text), nil)
-			_, warnings := parse(t, r.Policy)
+			doc, warnings := parse(t, r.Policy)
+			if len(doc.Uplinks) > 0 && !(policy.Forwards(doc) && doc.Settings.Sysctl) {
+				t.Error("what is imported forwards nothing")
+			}
 			compare(t, filepath.Join(dir, "policy.toml"), r.Policy)
 			compare(t, filepath.Join(dir, "report"), r.Report("export.rsc", warnings))
 			for _, s := range r.Statements {

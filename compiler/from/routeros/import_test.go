@@ -252,6 +252,24 @@ func TestUplinkWithClients(t *testing.T) {
 	}
 }
 
+// A router that forwards nothing does not begin to.
+func TestForwardingOff(t *testing.T) {
+	const off = "/ip settings\nset ip-forward=no\n"
+	for name, c := range map[string]struct {
+		text     string
+		forwards bool
+	}{"without a word": {head, true}, "switched off": {off + head, false}} {
+		t.Run(name, func(t *testing.T) {
+			r := importText(t, c.text, nil)
+			doc, _ := parse(t, r.Policy)
+			said := strings.Contains(r.Report("export.rsc", nil), "added: [pbr] sysctl = true")
+			if doc.Settings.Sysctl != c.forwards || said != c.forwards {
+				t.Errorf("sysctl %v, said %v:\n%s", doc.Settings.Sysctl, said, r.Report("export.rsc", nil))
+			}
+		})
+	}
+}
+
 // A table that only closes continues doing so.
 func TestClosedTable(t *testing.T) {
 	marked := head + "add action=mark-routing chain=prerouting new-routing-mark=closed passthrough=no " +
