@@ -109,18 +109,35 @@ func parseAnswer(text []byte, question *dnsmessage.Message) (a dnsAnswer, ok boo
 	}
 	a.code = h.RCode
 	for {
-		r, err := p.Answer()
-		switch {
-		case errors.Is(err, dnsmessage.ErrSectionDone):
+		r, err := p.AnswerHeader()
+		if errors.Is(err, dnsmessage.ErrSectionDone) {
 			return a, true
-		case err != nil:
+		}
+		if err == nil {
+			err = a.take(&p, r.Type)
+		}
+		if err != nil {
 			return a, h.Truncated // then the last record may be a part of one
 		}
-		switch body := r.Body.(type) {
-		case *dnsmessage.AResource:
+	}
+}
+
+// take reads a record's body. Package dnsmessage knows many types, and brings all of them into the
+// program for whoever asks it for any record.
+func (a *dnsAnswer) take(p *dnsmessage.Parser, kind dnsmessage.Type) error {
+	switch kind {
+	case dnsmessage.TypeA:
+		body, err := p.AResource()
+		if err == nil {
 			a.addrs = append(a.addrs, netip.AddrFrom4(body.A))
-		case *dnsmessage.AAAAResource:
+		}
+		return err
+	case dnsmessage.TypeAAAA:
+		body, err := p.AAAAResource()
+		if err == nil {
 			a.addrs = append(a.addrs, netip.AddrFrom16(body.AAAA).Unmap())
 		}
+		return err
 	}
+	return p.SkipAnswer()
 }

@@ -184,7 +184,7 @@ func viewDynamic(d *plan.Dynamic) dynamicView {
 func viewRoute(r *plan.Route, names map[uint32]string) routeView {
 	kind := "unicast"
 	if r.Kind != plan.Unicast {
-		kind = string(appendNamed(nil, &routeKinds, uint8(r.Kind)))
+		kind = string(appendNamed(nil, routeKinds, uint8(r.Kind)))
 	}
 	return routeView{
 		Family: uint8(r.Family), Table: r.Table, TableName: names[r.Table], Type: kind, Dst: r.Dst.String(),
@@ -215,7 +215,7 @@ func viewRule(r *plan.Rule, names map[uint32]string) ruleView {
 	case plan.ActGoto:
 		v.Action = "goto"
 	default:
-		v.Action = string(appendNamed(nil, &ruleActions, uint8(r.Action)))
+		v.Action = string(appendNamed(nil, ruleActions, uint8(r.Action)))
 	}
 	if r.TOS != 0 {
 		v.TOS = string(appendHex8(nil, r.TOS))

@@ -9,16 +9,16 @@ import (
 )
 
 // protoNames are the protocols that are keywords of nft, so that they need no /etc/protocols.
-var protoNames = [256]string{
+var protoNames = []string{
 	1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 47: "gre", 50: "esp", 51: "ah",
 	58: "icmpv6", 108: "comp", 132: "sctp", 136: "udplite",
 }
 
 // nfprotoNames are NFPROTO_IPV4 and NFPROTO_IPV6 (linux/netfilter.h).
-var nfprotoNames = [256]string{2: "ipv4", 10: "ipv6"}
+var nfprotoNames = []string{2: "ipv4", 10: "ipv6"}
 
 // addrTypeNames are RTN_* (linux/rtnetlink.h) in nft's words.
-var addrTypeNames = [256]string{
+var addrTypeNames = []string{
 	"unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit",
 }
 
@@ -38,12 +38,12 @@ func appendValue(b []byte, t plan.Type, k plan.Key) []byte {
 	case plan.TypeEther:
 		return appendMAC(b, k.MAC())
 	case plan.TypeProto:
-		return appendNamed(b, &protoNames, k[0])
+		return appendNamed(b, protoNames, k[0])
 	case plan.TypeNFProto:
-		return appendNamed(b, &nfprotoNames, k[0])
+		return appendNamed(b, nfprotoNames, k[0])
 	case plan.TypeFibAddrType:
 		if v := k.Uint(t); v < 256 {
-			return appendNamed(b, &addrTypeNames, uint8(v))
+			return appendNamed(b, addrTypeNames, uint8(v))
 		}
 		return appendUint(b, k.Uint(t))
 	case plan.TypeCTDir:
@@ -155,9 +155,9 @@ func appendMAC(b []byte, mac [6]byte) []byte {
 	return b
 }
 
-func appendNamed(b []byte, names *[256]string, v uint8) []byte {
-	if s := names[v]; s != "" {
-		return append(b, s...)
+func appendNamed(b []byte, names []string, v uint8) []byte {
+	if int(v) < len(names) && names[v] != "" {
+		return append(b, names[v]...)
 	}
 	return appendUint(b, v)
 }

@@ -11,7 +11,7 @@ import (
 var tableNames = map[uint32]string{253: "default", plan.MainTable: "main", 255: "local"}
 
 // routeKinds are iproute2's words for route types; unicast is not written.
-var routeKinds = [256]string{
+var routeKinds = []string{
 	2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", plan.Blackhole: "blackhole",
 	plan.Unreachable: "unreachable", plan.Prohibit: "prohibit", plan.Throw: "throw", 10: "nat",
 }
@@ -43,7 +43,7 @@ func appendDst(b []byte, r *plan.Route) []byte {
 // appendRoute adds a route as `ip route` takes and lists it, from its type on.
 func appendRoute(b []byte, r *plan.Route) []byte {
 	if r.Kind != plan.Unicast {
-		b = append(appendNamed(b, &routeKinds, uint8(r.Kind)), ' ')
+		b = append(appendNamed(b, routeKinds, uint8(r.Kind)), ' ')
 	}
 	b = appendDst(b, r)
 	single := len(r.Hops) == 1

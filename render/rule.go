@@ -7,7 +7,7 @@ import (
 )
 
 // ruleActions are iproute2's words for actions that need nothing else; FR_ACT_BLACKHOLE drops.
-var ruleActions = [256]string{
+var ruleActions = []string{
 	plan.ActNop: "nop", plan.ActBlackhole: "blackhole", plan.ActUnreachable: "unreachable", plan.ActProhibit: "prohibit",
 }
 
@@ -27,7 +27,7 @@ func appendRule(b []byte, r *plan.Rule) []byte {
 	case plan.ActGoto:
 		b = appendUint(append(b, " goto "...), r.Goto)
 	default:
-		b = appendNamed(append(b, ' '), &ruleActions, uint8(r.Action))
+		b = appendNamed(append(b, ' '), ruleActions, uint8(r.Action))
 	}
 	b = appendUint(append(b, " protocol "...), r.Protocol)
 	if r.Foreign != "" {

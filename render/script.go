@@ -111,7 +111,7 @@ func appendScriptRoute(b []byte, r *plan.Route) []byte {
 		b = appendUint(append(b, "route -"...), r.Family)
 	} else {
 		b = appendUint(append(b, "special -"...), r.Family)
-		b = appendNamed(append(b, ' '), &routeKinds, uint8(r.Kind))
+		b = appendNamed(append(b, ' '), routeKinds, uint8(r.Kind))
 	}
 	b = appendDst(append(b, ' '), r)
 	b = appendUint(append(b, " table "...), r.Table)

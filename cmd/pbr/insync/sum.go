@@ -130,10 +130,10 @@ func (w *summer) list(v reflect.Value) {
 // pairs writes a map, whose order means nothing.
 func (w *summer) pairs(v reflect.Value) {
 	var all []string
-	for key, value := range v.Seq2() {
+	for pair := v.MapRange(); pair.Next(); {
 		var one summer
-		one.value(key)
-		one.value(value)
+		one.value(pair.Key())
+		one.value(pair.Value())
 		all = append(all, string(one.b))
 	}
 	slices.Sort(all)
