@@ -8,6 +8,7 @@ import (
 
 	"pbr/compiler/layers"
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // Of a list that looks into maps, several look-ups in a row may each need the packet's source: its
@@ -139,7 +140,9 @@ func (row sourceRow) sources(rules []plan.ChainRule, named map[string]*plan.Set)
 			}
 		}
 	}
-	return slices.SortedFunc(maps.Keys(known), plan.Key.Compare)
+	list := slices.Collect(maps.Keys(known))
+	sorting.Func(list, plan.Key.Compare)
+	return list
 }
 
 // keysAt yields the values of one field of a map's keys.

@@ -5,6 +5,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 )
 
 // PrioritySourceNAT is the priority of the chain that translates sources.
@@ -99,7 +100,7 @@ func (c *compilation) addSet(s plan.Set) {
 	for _, e := range s.Elements {
 		s.Interval = s.Interval || e.From != e.To
 	}
-	slices.SortFunc(s.Elements, func(a, b plan.Element) int { return a.From.Compare(b.From) })
+	sorting.Func(s.Elements, func(a, b plan.Element) int { return a.From.Compare(b.From) })
 	c.out.Ruleset.Sets = append(c.out.Ruleset.Sets, s)
 }
 

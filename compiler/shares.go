@@ -65,7 +65,7 @@ func quotas(shares []share, n int) []int {
 		q[i], order[i] = max(1, n*s.weight/sum), i
 		left -= q[i]
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
+	sorting.Func(order, func(a, b int) int {
 		return cmp.Compare(n*reducedShares[b].weight%sum, n*reducedShares[a].weight%sum)
 	})
 	for i := 0; left > 0; i++ {
@@ -118,7 +118,7 @@ func dealt(shares []share, n int) []int {
 	for i := range byName {
 		byName[i] = i
 	}
-	slices.SortFunc(byName, func(a, b int) int { return cmp.Compare(shares[a].name, shares[b].name) })
+	sorting.Func(byName, func(a, b int) int { return cmp.Compare(shares[a].name, shares[b].name) })
 	sorted := make([]share, len(shares))
 	for i, j := range byName {
 		sorted[i] = shares[j]

@@ -5,6 +5,7 @@ import (
 
 	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 	"pbr/compiler/walk"
 	"pbr/kernel/adopt"
 	"pbr/kernel/conntrack"
@@ -153,7 +154,7 @@ func (l *tupleLookUp) set(m *tupleMap, tuples []conntrack.Tuple) plan.Set {
 			s.Tuples = append(s.Tuples, m.tuple(s.Concat, t, l.target))
 		}
 	}
-	slices.SortFunc(s.Tuples, plan.CompareTuples)
+	sorting.Func(s.Tuples, plan.CompareTuples)
 	s.Tuples = slices.Compact(s.Tuples)
 	return s
 }

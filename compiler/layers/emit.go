@@ -136,7 +136,7 @@ func (b *builder) mapOf(g *group) plan.Set {
 			}
 			s.Elements = append(s.Elements, e)
 		}
-		slices.SortFunc(s.Elements, func(x, y plan.Element) int { return x.From.Compare(y.From) })
+		sorting.Func(s.Elements, func(x, y plan.Element) int { return x.From.Compare(y.From) })
 		return s
 	}
 	s.Concat = types
@@ -158,7 +158,7 @@ func (b *builder) mapOf(g *group) plan.Set {
 		e.Counter = counter
 		s.Tuples = append(s.Tuples, e)
 	}
-	slices.SortFunc(s.Tuples, plan.CompareTuples)
+	sorting.Func(s.Tuples, plan.CompareTuples)
 	return s
 }
 

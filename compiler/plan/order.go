@@ -46,8 +46,8 @@ func Sort(p *Plan) {
 	}
 	sorting.Func(p.Ruleset.Sets, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
 	for _, s := range p.Ruleset.Sets {
-		slices.SortFunc(s.Elements, compareElements)
-		slices.SortFunc(s.Tuples, CompareTuples)
+		sorting.Func(s.Elements, compareElements)
+		sorting.Func(s.Tuples, CompareTuples)
 	}
 	slices.Sort(p.Ruleset.Foreign)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"pbr/compiler/sorting"
 )
 
 // lintSameRule warns of rules that select exactly what an earlier one, by their order, selects.
@@ -12,7 +14,7 @@ func (p *parser) lintSameRule() {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return ruleOrder(&p.doc.Rules[a], &p.doc.Rules[b]) })
+	sorting.Func(order, func(a, b int) int { return ruleOrder(&p.doc.Rules[a], &p.doc.Rules[b]) })
 	seen := map[string]*Rule{}
 	for _, i := range order {
 		r := &p.doc.Rules[i]

@@ -81,7 +81,7 @@ func (f *fib) addRoutes(routes []plan.Route) {
 		}
 	}
 	for _, t := range f.tables {
-		slices.SortFunc(t.lengths, func(a, b int) int { return cmp.Compare(b, a) })
+		sorting.Func(t.lengths, func(a, b int) int { return cmp.Compare(b, a) })
 		for _, same := range t.routes {
 			sorting.Func(same, func(a, b *plan.Route) int { return cmp.Compare(a.Metric, b.Metric) })
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // members indexes what run-time sets hold.
@@ -15,7 +16,8 @@ func (e *Evaluator) members(known map[string][]plan.Element) (map[string]*set, e
 		if s == nil || !s.plan.RunTime {
 			continue
 		}
-		sorted := slices.SortedFunc(slices.Values(elements), func(a, b plan.Element) int { return a.From.Compare(b.From) })
+		sorted := slices.Clone(elements)
+		sorting.Func(sorted, func(a, b plan.Element) int { return a.From.Compare(b.From) })
 		x, err := newSet(&plan.Set{Name: name, Type: s.plan.Type, Interval: true, Elements: sorted})
 		if err != nil {
 			return nil, fmt.Errorf("members of set %s: %w", name, err)

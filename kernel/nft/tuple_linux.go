@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // appendKernelTuple appends one end of a tuple as the set holds it.
@@ -95,6 +96,6 @@ func setTuple(t *plan.Tuple, typ uint16, packed string) {
 // finishTuples is finish for keys of several fields.
 func (r *elementReader) finishTuples() {
 	r.nameForeign()
-	slices.SortFunc(r.tuples, plan.CompareTuples)
+	sorting.Func(r.tuples, plan.CompareTuples)
 	r.set.Tuples = r.tuples
 }
