@@ -111,8 +111,11 @@ func (d *listDraft) entry(l *List, text string, pos Pos) *fault {
 			`negate where the list is used: "!@` + l.Name + `"`}
 	}
 	r, f := parseRange(text)
-	if f == nil {
+	switch {
+	case f == nil:
 		l.Ranges = append(l.Ranges, r)
+	case isHostName(text):
+		f.hint = fmt.Sprintf("addresses of names are a source of their own: { domains = [%q] }", text)
 	}
 	return f
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"pbr/compiler/policy/internal/tomltree"
 )
 
 func decimal(v int64) string { return strconv.FormatInt(v, 10) }
@@ -87,17 +89,40 @@ func (s *section) target(keys ...string) Target {
 	return out
 }
 
+// severalTargets is the hint for an array where one name of that kind has to be.
+func severalTargets(key string) string {
+	if key == "balance" {
+		return `write one name; a [[balance]] can have all members: members = ["NAME", "OTHER"]`
+	}
+	return `one after the other: a [[table]] with routes = [{ uplink = "NAME", distance = 1 }, { uplink = "OTHER", distance = 2 }], ` +
+		`and table = "ITS NAME" here; all at once: a [[balance]], and balance = "ITS NAME"`
+}
+
+// action reads what a policy does instead of leading somewhere.
+func (s *section) action() Target {
+	word, pos := s.str("action")
+	switch {
+	case pos.Line == 0:
+		return Target{}
+	case word == "unreachable":
+		return Target{Pos: pos, Kind: ToUnreachable}
+	case word == "drop":
+		return Target{Pos: pos, Kind: ToDrop}
+	}
+	s.errorAt(pos, codeBadValue, "action", suggestAction(word), "invalid action %q", word)
+	return Target{}
+}
+
 // ruleTables are the reserved names that a rule can look into.
 var ruleTables = map[string]TargetKind{"default": ToDefault, "main": ToMain}
 
 // policyActions are what a policy can do instead of leading somewhere.
-var policyActions = map[string]TargetKind{"unreachable": ToUnreachable, "drop": ToDrop}
+var policyActions = []string{"unreachable", "drop"}
 
 // oneTarget reads one of target's keys.
 func (s *section) oneTarget(key string, hasDefault bool) Target {
 	if key == "action" {
-		word, pos := s.word(key, "", "unreachable", "drop")
-		return Target{Pos: pos, Kind: policyActions[word]}
+		return s.action()
 	}
 	if key == "default" {
 		pos := s.keyPos(key)
@@ -106,6 +131,11 @@ func (s *section) oneTarget(key string, hasDefault bool) Target {
 			return Target{}
 		}
 		return Target{Pos: pos, Kind: ToDefault}
+	}
+	if f := s.fields.Get(key); f.Value.Kind == tomltree.Array && len(*f.Value.Items) > 0 {
+		s.get(key)
+		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, key, severalTargets(key), "want one %s, have an array", key)
+		return Target{}
 	}
 	name, pos := s.str(key)
 	if pos.Line == 0 {

@@ -126,14 +126,17 @@ func (p *parser) syntax(errs []tomltree.SyntaxError) (readable bool) {
 			p.errorf(pos, codeDuplicateKey, e.Key, duplicateHint(e), "%s", e.Message)
 			continue
 		}
-		p.errorf(pos, codeSyntax, "", syntaxHint(e), "%s", e.Message)
+		p.errorf(pos, codeSyntax, "", p.syntaxHint(e), "%s", e.Message)
 		readable = false
 	}
 	return readable
 }
 
 // syntaxHint says what to write instead. For a key that takes no text it does not ask for quotes.
-func syntaxHint(e tomltree.SyntaxError) string {
+func (p *parser) syntaxHint(e tomltree.SyntaxError) string {
+	if hint := foreignLine(lineAt(p.text, e.Line)); hint != "" {
+		return hint
+	}
 	quoted := strings.HasSuffix(e.Hint, strconv.Quote(e.Word))
 	switch {
 	case quoted && slices.Contains(booleans, e.Key):

@@ -67,26 +67,6 @@ var synonyms = lazy.Value[map[string]string]{Make: func() map[string]string {
 // hyphened writes a word as pbr's keys are written.
 func hyphened(word string) string { return strings.ReplaceAll(word, "_", "-") }
 
-// advice is for other programs' keys that no key here replaces by its name alone: where the section
-// has the key needs, if any, text says what to write.
-var advice = map[string]struct{ sections, needs, text string }{
-	"enabled":          {"", "disabled", "write disabled = true to switch it off; without that it is enabled"},
-	"sticky":           {"policy rule", "", "sticky belongs to a [[balance]]"},
-	"passthrough":      {"policy", "", "not needed: the first match decides"},
-	"src-address-list": {"", "src", `write src = "@NAME", with the name of a list`},
-	"dst-address-list": {"", "dst", `write dst = "@NAME", with the name of a list`},
-}
-
-// suggestKey words a hint for a key that a section of that path does not have.
-func suggestKey(path, got string, valid []string) string {
-	a, found := advice[hyphened(got)]
-	inSection := a.sections == "" || slices.Contains(strings.Fields(a.sections), path)
-	if found && inSection && (a.needs == "" || slices.Contains(valid, a.needs)) {
-		return a.text
-	}
-	return suggest(got, valid)
-}
-
 // sameStart counts the bytes that two words start with alike.
 func sameStart(a, b string) int {
 	n := 0

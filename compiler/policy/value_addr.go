@@ -73,14 +73,19 @@ func addressHint(v string) string {
 	if n := strings.Count(v, "."); n > 0 && n < 3 && strings.Trim(v, "0123456789.") == "" {
 		return fmt.Sprintf("an IPv4 address has four numbers, as %q", strings.TrimSuffix(v, ".")+strings.Repeat(".0", 3-n))
 	}
-	if validDomain(strings.ToLower(v)) && strings.Contains(v, ".") &&
-		strings.ContainsFunc(v, func(r rune) bool { return r >= 'g' && r <= 'z' }) {
-		return "host names are not looked up: write its addresses"
+	if isHostName(v) {
+		return fmt.Sprintf("its addresses are looked up for a list alone: NAME = { domains = [%q] } in [lists], and \"@NAME\" here", v)
 	}
 	if validName(v) && strings.ContainsFunc(v, func(r rune) bool { return r >= 'g' && r <= 'z' }) {
 		return fmt.Sprintf("a list is written %q; host names are not looked up", "@"+v)
 	}
 	return anyRangeHint
+}
+
+// isHostName reports whether something that is not an address is a name with a domain.
+func isHostName(v string) bool {
+	return validDomain(strings.ToLower(v)) && strings.Contains(v, ".") &&
+		strings.ContainsFunc(v, func(r rune) bool { return r >= 'g' && r <= 'z' })
 }
 
 // parsePrefix reads a prefix; bits behind its length are an error.

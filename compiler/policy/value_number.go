@@ -56,12 +56,33 @@ func (k *numberKind) parse(v string) (low, high uint32, f *fault) {
 		return low, high, nil
 	}
 	hint := k.hint
+	if several := k.several(v); several != "" {
+		return 0, 0, badValue("write "+several, "invalid %s %q", k.what, v)
+	}
 	if names := k.byName(); len(names) > 0 {
 		if near := suggest(v, slices.Sorted(maps.Keys(names))); strings.HasPrefix(near, "did") {
 			hint = near
 		}
 	}
 	return 0, 0, badValue(hint, "invalid %s %q", k.what, v)
+}
+
+// several writes numbers, names and ranges that stand in one text as an array, empty if they are
+// none.
+func (k *numberKind) several(v string) string {
+	parts := strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+	if len(parts) < 2 || k.names == nil && !k.ranges {
+		return ""
+	}
+	for i, part := range parts {
+		if _, _, f := k.parse(part); f != nil {
+			return ""
+		}
+		if !isNumber(part) {
+			parts[i] = strconv.Quote(part)
+		}
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
 }
 
 // number reads one number, decimal or hexadecimal.
