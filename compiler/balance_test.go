@@ -70,6 +70,17 @@ func usableNames(p *plan.Plan, family plan.Family) string {
 	return strings.Join(names, " ")
 }
 
+// spentHealth is a health in which the quotas of uplinks are used up.
+func spentHealth(uplinks ...string) Health {
+	h := Health{}
+	for _, u := range uplinks {
+		for _, family := range plan.Families {
+			h[UplinkVersion{Uplink: u, Family: family}] = Spent
+		}
+	}
+	return h
+}
+
 func TestUsableMembers(t *testing.T) {
 	const uplinks = `{ uplink = "isp1" }, { uplink = "isp2" }, { uplink = "isp3" }`
 	for _, row := range []struct {
@@ -86,6 +97,14 @@ func TestUsableMembers(t *testing.T) {
 			Down(map[string]int{"isp1": 1, "isp2": 2}), "isp3", "isp3"},
 		{"a strict table does not stay", `{ table = "only3" }, { uplink = "isp2" }`,
 			Down(map[string]int{"isp2": 1, "isp3": 2}), "isp2", ""},
+		{"a quota that is used up is no wrong check", uplinks, spentHealth("isp1", "isp2", "isp3"), "", ""},
+		{"of the rest the last one stays", uplinks, func() Health {
+			h := spentHealth("isp1")
+			h[UplinkVersion{Uplink: "isp2", Family: plan.IPv4}] = 2
+			h[UplinkVersion{Uplink: "isp3", Family: plan.IPv4}] = 1
+			return h
+		}(), "isp2", "isp3"},
+		{"nor is a table usable by it", `{ table = "either" }, { uplink = "isp3" }`, spentHealth("isp1", "isp2", "isp3"), "", ""},
 		{"nobody carries IPv6", `{ uplink = "isp2" }`, nil, "isp2", ""},
 	} {
 		t.Run(row.what, func(t *testing.T) {

@@ -44,12 +44,16 @@ func (l *UplinkVersion) UnmarshalText(text []byte) error {
 }
 
 // Health says which uplinks are not to be used in which IP version: the value is the order in which
-// they went down, 1 first, or Doubtful. Absent, or 0, means up.
+// they went down, 1 first, or Doubtful, or Spent. Absent, or 0, means up.
 type Health map[UplinkVersion]int
 
 // Doubtful is an uplink whose check fails together with those of all that could take over: only
 // what is strict leaves it.
 const Doubtful = -1
+
+// Spent is an uplink whose quota is used up, so that nothing may use it, whatever else is left: a
+// quota is not a check that may be wrong.
+const Spent = -2
 
 // Down returns the health in which uplinks are down in both versions, in an order.
 func Down(order map[string]int) Health {
@@ -64,7 +68,14 @@ func Down(order map[string]int) Health {
 
 // Order is when an uplink went down, for what falls back; 0 while it is up, or doubtful.
 func (h Health) Order(uplink string, family plan.Family) int {
+	if h.spent(uplink, family) {
+		return 1
+	}
 	return max(h[UplinkVersion{Uplink: uplink, Family: family}], 0)
+}
+
+func (h Health) spent(uplink string, family plan.Family) bool {
+	return h[UplinkVersion{Uplink: uplink, Family: family}] == Spent
 }
 
 // closed reports whether an uplink must not be used by what is strict.

@@ -103,15 +103,21 @@ func (c *compilation) addTable(t *policy.Table) {
 			c.addRoute(table, family, live[0].Dst, live[0].Distance, c.hops(t, family, live[:n]))
 			live = live[n:]
 		}
-		if t.Strict {
+		if t.Strict || t == c.doc.Default && c.allSpent(ready, family) {
 			c.addUnreachable(table, family)
 		}
 	}
 }
 
+// allSpent reports whether the quotas of all uplinks are used up. Main must not go on with these
+// uplinks then, as it often has a default route of its own over one of them.
+func (c *compilation) allSpent(ready []readyRoute, family plan.Family) bool {
+	return len(ready) > 0 && !slices.ContainsFunc(ready, func(r readyRoute) bool { return !c.down.spent(r.Uplink, family) })
+}
+
 // healthy omits the routes over uplinks that are down. When none would be left, and the table is
 // not strict, those over the last one to go down stay: a wrong verdict must not turn a bad line
-// into none.
+// into none. One whose quota is used up does not.
 func (c *compilation) healthy(t *policy.Table, ready []readyRoute, family plan.Family) []readyRoute {
 	if t.Strict {
 		return slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return c.down.closed(r.Uplink, family) })
@@ -121,8 +127,12 @@ func (c *compilation) healthy(t *policy.Table, ready []readyRoute, family plan.F
 	if len(live) > 0 || len(ready) == 0 {
 		return live
 	}
+	ready = slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return c.down.spent(r.Uplink, family) })
+	if len(ready) == 0 {
+		return nil
+	}
 	last := slices.MaxFunc(ready, func(a, b readyRoute) int { return cmp.Compare(order(a), order(b)) })
-	return slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return r.Uplink != last.Uplink })
+	return slices.DeleteFunc(ready, func(r readyRoute) bool { return r.Uplink != last.Uplink })
 }
 
 // quickest omits the routes over uplinks that the table passes over for a quicker one of equal

@@ -10,7 +10,7 @@ import (
 // usableMembers returns the members of a balance that connections of the family can use: those with
 // a route over an uplink that is up. When there is none, those that were the last to go down stay,
 // as in a table: a wrong verdict must not turn bad lines into none. A strict table does not: it
-// leads nowhere then. Nor does any for a strict policy.
+// leads nowhere then. Nor does any for a strict policy, and nor do uplinks whose quota is used up.
 func (c *compilation) usableMembers(b balanceUse, family plan.Family) []policy.Member {
 	if !slices.Contains(c.families(), family) {
 		return nil
@@ -47,10 +47,11 @@ func (c *compilation) memberState(t policy.Target, family plan.Family, strict bo
 	}
 	if t.Kind == policy.ToUplink {
 		_, ready = c.hop(c.uplinks[t.Name], family)
-		return ready, order(t.Name)
+		return ready && !c.down.spent(t.Name, family), order(t.Name)
 	}
 	strict = strict || c.strict(t)
-	routes := c.readyRoutes(c.doc.Table(t.Name), family)
+	routes := slices.DeleteFunc(c.readyRoutes(c.doc.Table(t.Name), family),
+		func(r readyRoute) bool { return c.down.spent(r.Uplink, family) })
 	for _, r := range routes {
 		if order(r.Uplink) == 0 {
 			return true, 0

@@ -24,6 +24,8 @@ type stateMachine struct {
 	// state is what the three come to, since when.
 	state State
 	since time.Time
+	// wasClosed is what closed was at the last event.
+	wasClosed bool
 
 	good, bad int // consecutive rounds
 	// returned means that the present Start is one of a link that came back: its first lost probe
@@ -86,11 +88,14 @@ func newStateMachine(now time.Time, cfg Config, was Status) *stateMachine {
 	case ForcedUp:
 		m.forced = ForceUp
 	case ForcedDown:
-		m.forced = ForceDown
+		if m.forced = ForceDown; was.Closed {
+			m.quota = QuotaCloses
+		}
 	}
 	m.damping = damping{flaps: was.Flaps, changed: was.Since, until: was.HeldUntil}
 	m.lastFailure, m.lastFailureAt = was.LastFailure, was.LastFailureAt
 	m.state, _ = m.compose()
+	m.wasClosed = m.closed()
 	m.since = now
 	if m.state == was.State && !was.Since.IsZero() {
 		m.since = was.Since
@@ -126,14 +131,15 @@ func (m *stateMachine) compose() (s State, why string) {
 	return s, why
 }
 
-// change takes the new state, and returns the event if it differs from the old one. why explains a
-// verdict.
+// change takes the new state, and returns the event if it differs from the old one, or ends other
+// connections. why explains a verdict.
 func (m *stateMachine) change(now time.Time, why string) (Event, bool) {
 	state, own := m.compose()
-	if state == m.state {
+	same := state == m.state
+	if same && m.closed() == m.wasClosed {
 		return Event{}, false
 	}
-	if own != "" {
+	if own != "" && !same {
 		why = own
 	}
 	e := Event{At: now, UplinkVersion: m.cfg.UplinkVersion, From: m.state, To: state, Reason: why}
@@ -148,13 +154,19 @@ func (m *stateMachine) change(now time.Time, why string) (Event, bool) {
 			m.damping.regained(now)
 		}
 	}
-	m.state, m.since = state, now
-	e.Closed = m.closed()
+	if m.state = state; !same {
+		m.since = now
+	}
+	m.wasClosed = m.closed()
+	e.Closed = m.wasClosed
 	return e, true
 }
 
-// closed reports whether the state is one of a quota that ends what runs.
-func (m *stateMachine) closed() bool { return m.state == OverQuota && m.quota == QuotaCloses }
+// closed reports whether a quota is used up that ends what runs. An order to leave the uplink alone
+// does not make room in it.
+func (m *stateMachine) closed() bool {
+	return (m.state == OverQuota || m.state == ForcedDown) && m.quota == QuotaCloses
+}
 
 func forcedState(s State) bool { return s == ForcedUp || s == ForcedDown }
 
@@ -214,6 +226,9 @@ func (m *stateMachine) Force(now time.Time, mode string) (Event, bool, error) {
 // Quota takes what the uplink's quota says.
 func (m *stateMachine) Quota(now time.Time, q Quota) (Event, bool) {
 	m.quota = q
+	if q != QuotaLeft {
+		return m.change(now, "its quota is used up")
+	}
 	return m.change(now, "its quota is no longer used up")
 }
 

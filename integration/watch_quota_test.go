@@ -105,6 +105,30 @@ func TestWatchQuota(t *testing.T) {
 	})
 }
 
+// A quota that ends what runs holds for the last uplink, too, and though main has a route by it.
+func TestWatchQuotaOfTheLastUplink(t *testing.T) {
+	t.Parallel()
+	policy := strings.Replace(watchPolicy, "interface = \"wan1\"\n",
+		"interface = \"wan1\"\nquota = { bytes = \"500kB\", per = \"month\", then = \"down\" }\n", 1)
+	w := startWatched(t, policy, 2)
+	w.Router.IP("route replace default via 192.0.2.1 dev wan1 metric 900")
+	w.Router.IP("link set wan2 down")
+	w.waitState("isp2", "link-down")
+	calls := w.calls(3, byDefault, "isp1")
+	w.spend(550_000)
+	w.waitState("isp1", "over-quota")
+	w.waitArrives(byDefault, "")
+	if n := calls.broken(); n != 3 {
+		t.Errorf("%d of 3 connections ended", n)
+	}
+	if res := w.router.pbr("status"); res.Code != 3 || !matches(`(?m)^default +IPv4 +unreachable`, res.Stdout) {
+		t.Errorf("exit status %d:\n%s", res.Code, res.Stdout)
+	}
+	w.router.inSync()
+	w.router.must("uplink", "isp1", "quota", "+50MB")
+	w.waitArrives(byDefault, "isp1")
+}
+
 // The router of a pair that does not hold the shared address: no failure, nothing is flushed, and
 // no wait at its return.
 func TestWatchStandby(t *testing.T) {

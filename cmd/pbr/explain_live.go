@@ -65,7 +65,9 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 				last = max(last, order)
 			}
 			for _, family := range plan.Families {
-				down[compiler.UplinkVersion{Uplink: uplink, Family: family}] = last + 1
+				if uv := (compiler.UplinkVersion{Uplink: uplink, Family: family}); down[uv] != compiler.Spent {
+					down[uv] = last + 1
+				}
 			}
 			p, _ := compiled.Compile(now.host, down)
 			return p

@@ -92,6 +92,7 @@ func forced(doc *policy.Document, last LastHealth, uplink, mode string) []health
 		}
 		if s.Uplink == uplink && s.State != states[mode] {
 			s.State, s.Since = states[mode], time.Now()
+			s.Closed = s.Closed && mode == healthcheck.ForceDown // -- an order does not give a quota back
 		}
 		list = append(list, s)
 	}

@@ -85,7 +85,7 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 	for _, s := range byTime {
 		uv := keyOf(s.UplinkVersion)
 		h.statuses[uv] = s
-		changed = h.takeDown(uv, s.State) || changed
+		changed = h.takeDown(uv, s) || changed
 		before, known := old[uv]
 		h.takeUsable(uv, s.State, known && before.State.Usable())
 		changed = h.notePending(uv, s, known && before.Dead(), known && before.State == s.State) || changed
@@ -108,17 +108,21 @@ func (h *health) noteNew(statuses []healthcheck.Status) {
 
 // takeDown records whether an uplink may be used, and reports whether that can change the plan. An
 // absent version is unused because there is no route for it.
-func (h *health) takeDown(uv compiler.UplinkVersion, s healthcheck.State) (changed bool) {
+func (h *health) takeDown(uv compiler.UplinkVersion, s healthcheck.Status) (changed bool) {
 	order := h.down[uv]
 	switch {
-	case s == healthcheck.Unconfirmed:
+	case s.State == healthcheck.Unconfirmed:
 		h.down[uv] = compiler.Doubtful
 		delete(h.stopped, uv)
 		return order != compiler.Doubtful
-	case s.Usable() || s == healthcheck.Absent:
+	case s.State.Usable() || s.State == healthcheck.Absent:
 		delete(h.down, uv)
 		delete(h.stopped, uv)
 		return order != 0
+	case s.Closed:
+		h.down[uv] = compiler.Spent
+		h.stopped[uv] = h.stopped[uv] || order == 0 || order == compiler.Doubtful
+		return order != compiler.Spent
 	case order <= 0:
 		h.down[uv] = h.last() + 1
 		h.stopped[uv] = true

@@ -27,12 +27,38 @@ func (w *Watcher) logKept() {
 			w.Log.Warn(fmt.Sprintf("table %s has no usable uplink left: the routes over the last one stay, "+
 				"in case its check is wrong", table),
 				"uplinks", strings.Join(uplinks, " "))
-		case was && !is:
+		case was && !is && !closed(w.shared.outline(), w.want, table):
 			w.Log.Info(fmt.Sprintf("table %s has a usable uplink again", table))
 		}
 	}
+	w.logSpent()
 	w.logFallbacks()
 	w.kept = now
+}
+
+// closed reports whether a table leads nowhere in an IP version, by intent.
+func closed(o Outline, want *plan.Plan, table string) bool {
+	for _, family := range plan.Families {
+		for at, r := range want.BestRoutes(family) {
+			if at.Table == o.Table(table) && at.Dst.Bits() == 0 && r.Kind == plan.Unreachable {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// logSpent logs once that default leads nowhere because quotas are used up, and when that ends.
+func (w *Watcher) logSpent() {
+	spent := w.doc.Default != nil && !w.doc.Default.Strict && closed(w.shared.outline(), w.want, plan.DefaultName)
+	switch {
+	case spent && !w.spent:
+		w.Log.Warn("table default is unreachable: the quota of its last uplink is used up: " +
+			"pbr uplink NAME quota +5GB adds to it")
+	case w.spent && !spent:
+		w.Log.Info("table default is no longer unreachable")
+	}
+	w.spent = spent
 }
 
 // onStandby reports whether the other router of a pair holds all uplinks' addresses.

@@ -63,6 +63,9 @@ func ReadLastHealth(file string, doc *policy.Document, host plan.HostFacts, upti
 		last.Uplinks = append(last.Uplinks, status)
 		if !status.State.Usable() {
 			last.Down[keyOf(uv)] = max(s.Down[keyOf(uv)], 1)
+			if status.Closed {
+				last.Down[keyOf(uv)] = compiler.Spent
+			}
 		}
 	}
 	for uv, order := range s.Down {

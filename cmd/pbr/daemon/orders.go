@@ -50,7 +50,7 @@ func (s *savedState) spreadOrders() {
 			continue
 		}
 		s.Lines = append(s.Lines, status)
-		if order := s.Down[uv]; order > 0 {
+		if order := s.Down[uv]; order != 0 {
 			s.Down[other] = order
 		}
 	}

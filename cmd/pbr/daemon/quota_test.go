@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"pbr/compiler/plan"
 	"pbr/healthcheck"
 	"pbr/healthcheck/quota"
 )
@@ -125,6 +127,68 @@ func TestQuotas(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An uplink whose quota ends what runs is not kept for want of another, neither while it is ordered
+// down, nor if the quota is used up then; and main does not go on with it.
+func TestQuotaOfTheLastUplink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, withQuota("down"))
+		b.lasting = &keptFiles{files: map[string][]byte{}}
+		b.kernel.carry(0)
+		b.start()
+		sleep(downTime)
+		b.kernel.setLink("wan2", func(l *plan.Link) { *l = plan.Link{} })
+		b.events <- KernelEvent{Kind: HostChanged}
+		synctest.Wait()
+		b.wantRoutes("the first alone", "default", "wan1")
+		b.kernel.carry(1e6)
+		sleep(5 * time.Second)
+		b.wantRoutes("used up", "default", "unreachable")
+		b.wantRoutes("used up: what falls back to default", "both", "")
+		b.wantRoutes("used up: probes", "isp1", "wan1")
+		if log := b.log.String(); !strings.Contains(log, "table default is unreachable: the quota of its last uplink is used up") {
+			t.Error(log)
+		}
+		order := func(mode string) {
+			t.Helper()
+			if err := b.w.Force(t.Context(), "isp1", mode); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		order("down")
+		b.wantRoutes("ordered down", "default", "unreachable")
+		b.stop()
+		b.start()
+		b.wantRoutes("ordered down, after a restart", "default", "unreachable")
+		order("up")
+		b.wantRoutes("ordered up", "default", "wan1")
+		order("auto")
+		b.wantRoutes("by its quota", "default", "unreachable")
+		if err := b.w.ChangeQuota(t.Context(), "isp1", QuotaChange{Grant: 500}); err != nil {
+			t.Fatal(err)
+		}
+		b.wantRoutes("granted", "default", "wan1")
+		if log := b.log.String(); !strings.Contains(log, "table default is no longer unreachable") {
+			t.Error(log)
+		}
+		order("down")
+		b.wantRoutes("an order alone", "default", "wan1")
+		b.kernel.carry(500)
+		sleep(5 * time.Second)
+		b.wantRoutes("used up while it is ordered down", "default", "unreachable")
+		b.kernel.setLink("wan2", func(l *plan.Link) {
+			*l = plan.Link{Up: true, Carrier: true, Addrs: []netip.Addr{netip.MustParseAddr("198.51.100.2")}}
+		})
+		b.events <- KernelEvent{Kind: HostChanged}
+		sleep(downTime)
+		b.wantRoutes("the other one is back", "default", "wan2")
+		b.prober.set("isp2", true)
+		sleep(downTime)
+		b.wantRoutes("its check fails, which may be wrong", "default", "wan2")
+		b.stop()
+	})
 }
 
 // Counts are written once a minute at most, and a damaged file costs the count alone.

@@ -129,6 +129,8 @@ type Watcher struct {
 	windows windows
 	// kept are the tables that have no usable uplink left, and the uplinks that they still use.
 	kept map[string][]string
+	// spent means that default leads nowhere because quotas are used up.
+	spent bool
 	// moveBackTimer fires when connections may move back to a better uplink.
 	moveBackTimer *time.Timer
 	// together is what the log last said about checks that fail together.
