@@ -3,6 +3,7 @@ package integration
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,11 +17,17 @@ func TestFlushAdvice(t *testing.T) {
 	w := olderNet(t)
 	w.Router.Run("sysctl", "-w", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
 	w.router.write(strings.Replace(olderPolicy, "[pbr]\n", "[pbr]\nsysctl = true\n", 1))
+	find := regexp.MustCompile(`(?m)(?:sysctl -w \S+|nft '.*')$`)
+	w.router.must("apply", "--confirm", "60s")
+	undone := w.router.pbr("revert")
 	w.router.must("apply")
 	res := w.router.pbr("flush")
-	commands := regexp.MustCompile(`(?m)(?:sysctl -w \S+|nft '.*')$`).FindAllString(res.Stderr, -1)
+	commands := find.FindAllString(res.Stderr, -1)
 	if res.Code != 0 || len(commands) != 3 {
 		t.Fatalf("exit status %d, %q in:\n%s", res.Code, commands, res.Stderr)
+	}
+	if got := find.FindAllString(undone.Stderr, -1); undone.Code != 0 || !slices.Equal(got, commands) {
+		t.Errorf("revert: exit status %d, %q in:\n%s", undone.Code, got, undone.Stderr)
 	}
 	for _, c := range commands {
 		w.Router.Run("sh", "-c", strings.ReplaceAll(c, "DEV", "wan1"))

@@ -337,6 +337,7 @@ func (c command) applyPlan(
 				done.Changed, done.Changes = append(done.Changed, changedLines(report)...),
 					append(done.Changes, changedObjects(report, p)...)
 				done.Warnings, done.Deferred = append(done.Warnings, report.Warnings...), p.Deferred
+				done.Lost = append(done.Lost, lossAdvice(report)...)
 				if report.Exposed > 0 {
 					done.Warnings = append(done.Warnings, exposedText(report.Exposed))
 				}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/cli"
@@ -57,8 +56,6 @@ func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel)
 	}
 	err = c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report),
 		Warnings: report.Warnings}, "nothing to remove")
-	for _, advice := range flushAdvice(report) {
-		fmt.Fprintf(c.stderr, "pbr: %s\n", advice)
-	}
+	c.printLost(lossAdvice(report))
 	return errors.Join(append(errs, err)...)
 }

@@ -39,7 +39,7 @@ gateway = "192.0.2.1"
 			if have == nil {
 				t.Fatal(problems)
 			}
-			got := flushAdvice(&kernel.Report{Changes: plan.Diff(have, &plan.Plan{}), Restored: c.restored})
+			got := lossAdvice(&kernel.Report{Changes: plan.Diff(have, &plan.Plan{}), Restored: c.restored})
 			if len(got) != len(c.want) {
 				t.Fatalf("it says %q", got)
 			}
@@ -47,6 +47,36 @@ gateway = "192.0.2.1"
 				if !strings.HasSuffix(got[i], want) {
 					t.Errorf("it says %q, not %q at the end", got[i], want)
 				}
+			}
+		})
+	}
+}
+
+// TestLossOfAnUndo: an undo says so only if nothing of pbr translates any more.
+func TestLossOfAnUndo(t *testing.T) {
+	plain := "[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\ngateway = \"192.0.2.1\"\n[default]\nroutes = { uplink = \"isp1\" }\n"
+	nat := strings.Replace(plain, "[default]", "nat = \"masquerade\"\n[default]", 1)
+	other := strings.Replace(nat, "masquerade", "192.0.2.7", 1)
+	compiled := func(text string) *plan.Plan {
+		p, problems := compiler.New(parse(t, text)).Compile(plan.HostFacts{}, nil)
+		if p == nil {
+			t.Fatal(problems)
+		}
+		return p
+	}
+	for name, c := range map[string]struct {
+		have, want *plan.Plan
+		lost       int
+	}{
+		"to a policy without NAT":    {compiled(nat), compiled(plain), 1},
+		"to nothing":                 {compiled(nat), &plan.Plan{}, 1},
+		"to a policy with other NAT": {compiled(nat), compiled(other), 0},
+		"to the same NAT":            {compiled(nat), compiled(nat), 0},
+		"from a policy without NAT":  {compiled(plain), compiled(nat), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := lossAdvice(&kernel.Report{Changes: plan.Diff(c.have, c.want)}); len(got) != c.lost {
+				t.Errorf("it says %q", got)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/syslog"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -30,8 +31,10 @@ func (c command) revertCommand() *cli.Command {
 		ArgsUsage: " ",
 		Description: "Goes back to the policy before apply --confirm without waiting for the end of\n" +
 			"its time. The policy file stays as it is, but counts as rejected: until it is\n" +
-			"edited, only pbr apply applies it again. Exit status 1 if there is nothing to\n" +
-			"undo.",
+			"edited, only pbr apply applies it again. If that takes hosts behind this\n" +
+			"machine offline, it prints the commands that bring them back, as flush does;\n" +
+			"they are in the system log if the time of apply --confirm ends. Exit status 1\n" +
+			"if there is nothing to undo.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "token", Hidden: true, Usage: "wait until that apply's time is over"},
 			// what apply --confirm leaves running
@@ -53,7 +56,9 @@ func (c command) runRevert(ctx *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		return c.printApplied(ctx, done, "undone: the kernel already was as before")
+		err = c.printApplied(ctx, done, "undone: the kernel already was as before")
+		c.printLost(done.Lost)
+		return err
 	})
 }
 
@@ -169,7 +174,7 @@ func (r revert) once(stop context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range done.Warnings {
+	for _, w := range slices.Concat(done.Warnings, done.Lost) {
 		toSyslog("undoing the apply that was not confirmed: " + w)
 	}
 	return nil

@@ -91,5 +91,6 @@ func revertKernel(stop context.Context, k *kernel.Kernel) (*daemon.Applied, erro
 	if err != nil {
 		return nil, err
 	}
-	return &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings}, nil
+	return &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings,
+		Lost: lossAdvice(report)}, nil
 }

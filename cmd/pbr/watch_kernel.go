@@ -28,7 +28,8 @@ func outcome(want *plan.Plan, r *kernel.Report, err error) (daemon.Outcome, erro
 	if err != nil {
 		return daemon.Outcome{}, marked(err)
 	}
-	return daemon.Outcome{Changed: changedLines(r), Changes: changedObjects(r, want), Warnings: r.Warnings}, nil
+	return daemon.Outcome{Changed: changedLines(r), Changes: changedObjects(r, want), Warnings: r.Warnings,
+		Lost: lossAdvice(r)}, nil
 }
 
 // HostFacts marks errors of what changed while it was read.

@@ -47,6 +47,8 @@ type Outcome struct {
 	Changes []json.RawMessage
 	// Warnings are failures that do not make the result wrong.
 	Warnings []string
+	// Lost is what hosts behind this machine lose by it, and the commands that bring it back.
+	Lost []string
 }
 
 // add appends what was done after it.
@@ -54,6 +56,7 @@ func (o *Outcome) add(next Outcome) {
 	o.Changed = append(o.Changed, next.Changed...)
 	o.Changes = append(o.Changes, next.Changes...)
 	o.Warnings = append(o.Warnings, next.Warnings...)
+	o.Lost = append(o.Lost, next.Lost...)
 }
 
 // Flush selects connections of one family to delete: those with any of Marks under Mask, and those

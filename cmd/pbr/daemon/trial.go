@@ -70,6 +70,8 @@ type Applied struct {
 	Deferred []plan.Deferred   `json:"waiting,omitempty"`
 	// Until is when it will be undone unless it is confirmed; nil if never.
 	Until *time.Time `json:"until,omitempty"`
+	// Lost is Outcome.Lost.
+	Lost []string `json:"lost,omitempty"`
 }
 
 // ErrNothingWaits means that there is nothing to confirm or to undo.
@@ -201,7 +203,8 @@ func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, prepared 
 }
 
 func (w *Watcher) applied(o Outcome) *Applied {
-	return &Applied{Changed: o.Changed, Changes: o.Changes, Warnings: o.Warnings, Deferred: w.want.Deferred}
+	return &Applied{Changed: o.Changed, Changes: o.Changes, Warnings: o.Warnings, Deferred: w.want.Deferred,
+		Lost: o.Lost}
 }
 
 // Confirm keeps the policy that waits.
@@ -261,6 +264,9 @@ func (w *Watcher) undoTrial(ctx context.Context, said string) (*Applied, error) 
 	w.noteTrial("recording the policy in force", w.Trials.Undone(doc, previous))
 	w.Log.Warn(said, "rejected", doc.File, "in_force", previous.File)
 	w.logOutcome("undone", outcome)
+	for _, lost := range outcome.Lost {
+		w.Log.Warn(lost)
+	}
 	return w.applied(outcome), nil
 }
 
