@@ -99,32 +99,37 @@ func (a *application) superseded(judge *adopt.Judge, flows []conntrack.Flow) []f
 	return append(gone, a.late.with(gone, time.Now().Add(lateTime)).among(flows)...)
 }
 
-// SweepLate deletes connections as sweepLate does, without an apply: an answer that comes while one
-// is deleted may begin the next. It returns how many there were, and when to look again; 0 for
-// never.
+// begunLate lists the connections that late answers to deleted ones have begun by now.
+func (k *Kernel) begunLate(c *netlink.Conn) ([]flushed, error) {
+	flows, err := conntrack.List(c, conntrack.All())
+	return k.late.among(flows), err
+}
+
+// SweepLate deletes the connections that late answers have begun, and does not wait for packets as
+// sweepLate does: an answer that comes meanwhile may begin the next. It returns how many there were,
+// and when to look again; 0 for never.
 func (k *Kernel) SweepLate() (n int, again time.Duration, err error) {
 	k.late.forget(time.Now())
 	if again = k.late.nextSweep(time.Now()); again == 0 {
 		return 0, 0, nil
 	}
-	flows, err := conntrack.ListAll()
+	c, err := conntrack.Dial()
 	if err != nil {
 		return 0, again, err
 	}
-	var list []conntrack.Flow
-	for _, f := range k.late.among(flows) {
-		list = append(list, *f.Flow)
+	defer c.Close()
+	begun, err := k.begunLate(c)
+	if err != nil || len(begun) == 0 {
+		return 0, again, err
 	}
-	if len(list) == 0 {
-		return 0, again, nil
-	}
-	n, err = conntrack.RemoveAll(list)
+	n, err = conntrack.RemoveEach(c, flowsOf(begun))
 	return n, firstSweep, err
 }
 
 // sweepLate deletes the connections started by answers that arrived later than answerTime, to
 // connections that an earlier apply of this process deleted.
 func (a *application) sweepLate() error {
+	a.late.forget(time.Now())
 	if len(a.late) == 0 {
 		return nil
 	}
@@ -133,16 +138,20 @@ func (a *application) sweepLate() error {
 		return err
 	}
 	defer c.Close()
-	flows, err := conntrack.List(c, conntrack.All())
-	if err != nil {
+	begun, err := a.begunLate(c)
+	if err != nil || len(begun) == 0 {
 		return err
 	}
-	begun := a.late.among(flows)
-	a.late.forget(time.Now())
-	if len(begun) == 0 {
-		return nil
-	}
 	return a.waitForPackets(c, decisions{flush: begun})
+}
+
+// flowsOf returns the connections without the answers to them.
+func flowsOf(list []flushed) []*conntrack.Flow {
+	flows := make([]*conntrack.Flow, len(list))
+	for i := range list {
+		flows[i] = list[i].Flow
+	}
+	return flows
 }
 
 // judge returns a judge that knows the host as it is now. Questions that the kernel does not answer
@@ -252,10 +261,8 @@ func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, e
 // inside would belong to it and bypass every policy. So answers are dropped until that packet has
 // had time to come. Meanwhile packets from outside say which uplink their connections came in by.
 func (a *application) waitForPackets(c *netlink.Conn, todo decisions) error {
-	list := make([]*conntrack.Flow, len(todo.flush))
 	var answers, awaited []conntrack.Tuple
-	for i, f := range todo.flush {
-		list[i] = f.Flow
+	for _, f := range todo.flush {
 		for _, late := range f.answers {
 			answers = append(answers, late.arrives)
 		}
@@ -274,7 +281,7 @@ func (a *application) waitForPackets(c *netlink.Conn, todo decisions) error {
 		return err
 	}
 	a.late = a.late.with(todo.flush, time.Now().Add(lateTime))
-	n, err := conntrack.RemoveEach(c, list)
+	n, err := conntrack.RemoveEach(c, flowsOf(todo.flush))
 	a.report.Flushed += n
 	if err == nil {
 		a.pause(answerTime)
