@@ -63,8 +63,9 @@ func (r *router) upgrade(n *lab.Net, lan *lab.Host, outside netip.Addr, nat stri
 	r.inSync()
 }
 
-// An earlier release takes over what this one has applied, and finds the connections' marks in the
-// journal: with the bit for those from inside each is there twice.
+// An earlier release takes over what this one has applied, and finds the marks of connections in the
+// journal. One that does not know the bit for connections from inside needs the table of docs/ha.md
+// first.
 func TestDowngradeUnderTraffic(t *testing.T) {
 	t.Parallel()
 	old := cmp.Or(os.Getenv(oldEnv), pbrPath)
@@ -73,19 +74,31 @@ func TestDowngradeUnderTraffic(t *testing.T) {
 	for _, isp := range n.ISPs {
 		isp.NFT(strayTable)
 	}
-	for _, nat := range []string{"masquerade", "none"} {
-		policy := numbering{0xff000000, 10000, "specific", "isp2", "secret", "second", nat, nil}
+	table := docsBlock(t, "ha.md", "[[table]]\nname = \"no-inside-bit\"")
+	for _, c := range []struct{ nat, table string }{{"none", ""}, {"masquerade", table}} {
+		policy := numbering{0xff000000, 10000, "specific", "isp2", "secret", "second", c.nat, nil}
 		r.Run("conntrack", "-F")
 		r.must("flush")
 		r.apply(policy.text())
+		inside := r.insideBit()
+		if c.table == "" && r.insideBitOf(old) != inside {
+			continue // -- packets go astray
+		}
 		strays := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"])
 		tr := startTraffic(t, lan)
 		time.Sleep(trafficBefore)
+		if c.table != "" {
+			r.apply(policy.text() + c.table)
+			if bit := r.insideBit(); bit != 0 || inside == 0 {
+				t.Errorf("the inside bit is %#x, and %#x with the table", inside, bit)
+			}
+			checkMarks(t, "with the table", r.marksByDestination(), r.markOf("isp2/strict"), r.markOf("isp2"), 0, 0)
+		}
 		r.Run(old, "--config", r.file, "apply")
 		time.Sleep(trafficAfter)
 		tr.end()
 		if more := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"]) - strays; more > 0 {
-			t.Errorf("nat %s: %d packets left by another uplink", nat, more)
+			t.Errorf("nat %s, table %q: %d packets left by another uplink", c.nat, c.table, more)
 		}
 	}
 }
