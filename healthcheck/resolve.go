@@ -1,3 +1,5 @@
+//go:build !small
+
 package healthcheck
 
 import (
@@ -6,8 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -16,14 +16,6 @@ import (
 // nameMemory is how long a name's addresses are used without asking again. Afterwards they are
 // still used if no one answers: an uplink is not dead because the name server is.
 const nameMemory = time.Minute
-
-type nameKey struct{ uplink, host string }
-
-// resolved is what a name was found to be.
-type resolved struct {
-	addrs []netip.Addr
-	at    time.Time
-}
 
 // share gives a try its part of the time, n being how many tries are left.
 func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
@@ -120,18 +112,4 @@ func (p *SocketProber) dialServer(ctx context.Context, c Config, server string) 
 	var d net.Dialer
 	p.enter(func() { conn, err = d.DialContext(ctx, "udp", server) })
 	return conn, err
-}
-
-// ResolvConf names the system's resolvers (resolv.conf(5)).
-const ResolvConf = "/etc/resolv.conf"
-
-// NameServers returns the servers that a file lists (resolv.conf(5)), in its order.
-func NameServers(file string) (servers []string, err error) {
-	text, err := os.ReadFile(file)
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "nameserver" {
-			servers = append(servers, f[1])
-		}
-	}
-	return servers, err
 }

@@ -143,3 +143,11 @@ func parseAddr(target string) (netip.Addr, error) {
 	}
 	return a.Unmap().WithZone(""), nil
 }
+
+type nameKey struct{ uplink, host string }
+
+// resolved is what a name was found to be.
+type resolved struct {
+	addrs []netip.Addr
+	at    time.Time
+}

@@ -1,7 +1,7 @@
 package integration
 
-// The usual uplinks isp1 and isp2 of a policy, by the addresses of lab.ISP, which translate sources:
-// for IPv4, and for both versions.
+// The usual uplinks isp1 and isp2 of a policy, by the addresses of lab.ISP, which translate
+// sources: for IPv4, and for both versions.
 const (
 	ispsIPv4 = `[[uplink]]
 name = "isp1"

@@ -74,8 +74,8 @@ func forwardingEnded(restored []plan.SysctlChange) (lines []string) {
 	for _, s := range restored {
 		version := map[string]string{"net/ipv4/ip_forward": "IPv4", "net/ipv6/conf/all/forwarding": "IPv6"}[s.Path]
 		if version != "" && s.Want == "0" {
-			lines = append(lines, fmt.Sprintf("forwarding of %s: off, as before pbr switched it on (%s = 0): a policy with [pbr] sysctl = true, "+
-				"for others' traffic, switches it on", version, strings.ReplaceAll(s.Path, "/", ".")))
+			lines = append(lines, fmt.Sprintf("forwarding of %s: off, as before pbr switched it on (%s = 0): "+
+				"a policy with [pbr] sysctl = true, for others' traffic, switches it on", version, strings.ReplaceAll(s.Path, "/", ".")))
 		}
 	}
 	return lines

@@ -28,7 +28,8 @@ func (c command) importCommand() *cli.Command {
 			DefaultText: "names stay"},
 		jsonFlag(),
 	}
-	routerOS := &cli.Command{Name: "routeros", Usage: "what /export prints on the router; - is standard input" + omitted(policy.FeatureImportRouterOS),
+	routerOS := &cli.Command{Name: "routeros",
+		Usage:     "what /export prints on the router; - is standard input" + omitted(policy.FeatureImportRouterOS),
 		ArgsUsage: "FILE|-", Flags: flags,
 		Action: c.runImportRouterOS, OnUsageError: badOption, HideHelpCommand: true}
 	mwan3 := &cli.Command{Name: "mwan3", Usage: "the directory that holds mwan3 and network, as /etc/config of OpenWrt",

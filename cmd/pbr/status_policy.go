@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"pbr/cmd/pbr/applied"
@@ -34,11 +33,6 @@ type policyStatus struct {
 	// notes are for people; trialNote is the one of the trial.
 	notes     []string
 	trialNote string
-}
-
-// standing are the notes without that of the trial.
-func (p *policyStatus) standing() []string {
-	return slices.DeleteFunc(slices.Clone(p.notes), func(n string) bool { return n == p.trialNote })
 }
 
 // trialStatus is an apply that waits to be confirmed.

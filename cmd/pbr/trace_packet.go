@@ -189,7 +189,8 @@ func (t *traceShow) print(p *tracedPacket) error {
 		_, err := fmt.Fprintf(t.stdout, "    explain  the same: %s\n", expected.Because())
 		return err
 	}
-	_, err := fmt.Fprintf(t.stdout, "    explain  DIFFERS: %s, uplink %s: %s\n", expected.Verdict, dash(expected.Uplink), expected.Because())
+	_, err := fmt.Fprintf(t.stdout, "    explain  DIFFERS: %s, uplink %s: %s\n",
+		expected.Verdict, dash(expected.Uplink), expected.Because())
 	return err
 }
 

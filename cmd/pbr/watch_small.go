@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"sync"
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/policy"
@@ -27,7 +26,6 @@ type webSource struct {
 	policies *policies
 	history  *history.History
 
-	mu  sync.Mutex
 	doc *policy.Document
 }
 

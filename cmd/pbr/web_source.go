@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -272,4 +273,9 @@ func (w *webSource) Difference(context.Context) (text string, err error) {
 		return err
 	})
 	return text, err
+}
+
+// standing are the notes without that of the trial.
+func (p *policyStatus) standing() []string {
+	return slices.DeleteFunc(slices.Clone(p.notes), func(n string) bool { return n == p.trialNote })
 }

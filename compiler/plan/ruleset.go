@@ -177,8 +177,8 @@ func (s *Set) OfAddresses() bool { return s.Type == TypeIPv4 || s.Type == TypeIP
 const (
 	// PriorityConntrack is connection tracking's: only before it can a packet be kept from it.
 	PriorityConntrack = -200
-	// PriorityMangle is where chains mark packets: after connection tracking, and before destination
-	// NAT.
+	// PriorityMangle is where chains mark packets: after connection tracking, and before
+	// destination NAT.
 	PriorityMangle = -150
 )
 

@@ -1,6 +1,6 @@
-// Package sorting sorts lists. slices.SortFunc is compiled again for every type that it sorts, 13 KB
-// of the program each. Here the places in a list are sorted, by code that is compiled once, and then
-// every entry is moved to its place; for long entries that is faster, too.
+// Package sorting sorts lists. slices.SortFunc is compiled again for every type that it sorts, 13
+// KB of the program each. Here the places in a list are sorted, by code that is compiled once, and
+// then every entry is moved to its place; for long entries that is faster, too.
 package sorting
 
 import (

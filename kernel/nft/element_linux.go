@@ -222,8 +222,8 @@ func (r *elementReader) odd(format string, args ...any) {
 	}
 }
 
-// compareBounds orders the beginnings and ends of intervals by key; where one interval begins at the
-// end of another, the end comes first.
+// compareBounds orders the beginnings and ends of intervals by key; where one interval begins at
+// the end of another, the end comes first.
 func compareBounds(a, b plan.Key, aEnds, bEnds bool) int {
 	if c := a.Compare(b); c != 0 || aEnds == bEnds {
 		return c

@@ -22,8 +22,8 @@ type reading struct {
 	late <-chan time.Time
 	// instead is the policy that was in force when it began.
 	instead *policy.Document
-	// again means that another reload was requested meanwhile, abandoned that this one was given up:
-	// when it ends after all, the files are read again.
+	// again means that another reload was requested meanwhile, abandoned that this one was given
+	// up: when it ends after all, the files are read again.
 	again, abandoned bool
 }
 

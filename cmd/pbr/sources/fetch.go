@@ -9,13 +9,6 @@ import (
 	"pbr/compiler/policy"
 )
 
-const (
-	// fetchLimit is how long fetching a text may take in all, and maxText how many bytes it may
-	// have, unpacked.
-	fetchLimit = 10 * time.Second
-	maxText    = 64 << 20
-)
-
 // Fetcher fetches texts into a cache.
 type Fetcher struct {
 	Cache Cache

@@ -11,10 +11,17 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
-// maxRedirects bounds how often a server may send elsewhere.
-const maxRedirects = 5
+const (
+	// fetchLimit is how long fetching a text may take in all, and maxText how many bytes it may
+	// have, unpacked.
+	fetchLimit = 10 * time.Second
+	maxText    = 64 << 20
+	// maxRedirects bounds how often a server may send elsewhere.
+	maxRedirects = 5
+)
 
 func (f *Fetcher) get(ctx context.Context, from string, note Note) (*answer, error) {
 	limit := f.limit

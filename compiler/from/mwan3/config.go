@@ -100,7 +100,8 @@ func (b *builder) read(all []*section) (ok bool) {
 // readGlobals tells of a mask that others may know mwan3's marks by.
 func readGlobals(s *section) {
 	if s.get("mmx_mask", "") != "" {
-		s.Change("mmx_mask: pbr has marks of its own, in the bits of [pbr] mark-mask; rules of others that match mwan3's marks need a change")
+		s.Change("mmx_mask: pbr has marks of its own, in the bits of [pbr] mark-mask; " +
+			"rules of others that match mwan3's marks need a change")
 		return
 	}
 	s.Merge("marks and logging are pbr's own ([pbr] mark-mask, pbr watch)")
