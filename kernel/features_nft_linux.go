@@ -48,6 +48,8 @@ func trials() []trial {
 	dynamic.Sets = []plan.Set{{Name: "clients", Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 16}}
 	offload := tryChain("filter", "forward", 0, nil, plan.Offload{Flowtable: "flows"})
 	offload.Flowtables = []plan.Flowtable{{Name: "flows"}}
+	cgroups := tryChain("filter", "output", 0, []plan.Match{{Field: plan.CgroupField(1), Set: "groups"}}, accept)
+	cgroups.Sets = []plan.Set{{Name: "groups", Type: plan.TypeCgroup}}
 	counted := filter(nil, plan.Count{Counter: "packets"}, accept)
 	counted.Counters = []plan.Counter{{Name: "packets"}}
 	hash := plan.HashVMap{Fields: plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr}, Mod: 2, Set: "numbers"}
@@ -67,6 +69,7 @@ func trials() []trial {
 		{facts.Numgen, choose(plan.CycleVMap{Mod: 2, Set: "numbers"})},
 		{facts.Dynamic, dynamic},
 		{facts.Flowtable, offload},
+		{facts.Cgroups, cgroups},
 	}
 }
 

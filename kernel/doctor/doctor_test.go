@@ -134,7 +134,15 @@ func TestFindings(t *testing.T) {
 	}{
 		"needed feature": {fails(facts.Masquerade), []string{"fail masquerade", "nft_masq"}},
 		"idle feature":   {fails(facts.Hash), nil},
-		"flowtable":      {fails(facts.Flowtable), []string{"warn flowtable", `offload = "off"`}},
+		"a policy by cgroup, no feature": {func(s *Subject, f *facts.Facts) {
+			s.Want.Ruleset.Chains = append(s.Want.Ruleset.Chains, plan.Chain{Rules: []plan.ChainRule{
+				{Matches: []plan.Match{{Field: plan.CgroupField(2), Set: "groups"}}},
+			}})
+			fails(facts.Cgroups)(s, f)
+		}, []string{"fail control groups of sockets", "Linux 5.13"}},
+		"no policy by cgroup, no feature": {fails(facts.Cgroups), nil},
+
+		"flowtable": {fails(facts.Flowtable), []string{"warn flowtable", `offload = "off"`}},
 		"flowtable, required": {func(s *Subject,
 			f *facts.Facts) {
 			s.Doc.Settings.Offload.Required = true

@@ -29,6 +29,7 @@ var featureSources = lazy.Value[map[facts.FeatureName]string]{Make: func() map[f
 		facts.Numgen:        "CONFIG_NFT_NUMGEN, module nft_numgen",
 		facts.Dynamic:       "CONFIG_NF_TABLES",
 		facts.Flowtable:     "CONFIG_NFT_FLOW_OFFLOAD and CONFIG_NF_FLOW_TABLE_INET, modules nft_flow_offload and nf_flow_table_inet",
+		facts.Cgroups:       "Linux 5.13 or newer with CONFIG_NFT_SOCKET, module nft_socket",
 		facts.Rules:         "CONFIG_IP_MULTIPLE_TABLES and Linux 4.17 or newer",
 		facts.Rules6:        "CONFIG_IPV6_MULTIPLE_TABLES",
 		facts.RulePorts:     "Linux 4.17 or newer",
@@ -173,6 +174,7 @@ func featureOf(a plan.Action) facts.FeatureName {
 
 func needRule(n map[facts.FeatureName]bool, r *plan.ChainRule) {
 	for _, m := range r.Matches {
+		n[facts.Cgroups] = n[facts.Cgroups] || m.Field.CgroupLevel() > 0
 		switch m.Field {
 		case plan.FieldFibSAddrType, plan.FieldFibDAddrType, plan.FieldFibSAddrOIFType:
 			n[facts.Fib] = true

@@ -28,6 +28,7 @@ const (
 	Numgen        FeatureName = "numgen"
 	Dynamic       FeatureName = "dynamic maps"
 	Flowtable     FeatureName = "flowtable"
+	Cgroups       FeatureName = "control groups of sockets"
 	Rules         FeatureName = "ip rules"
 	Rules6        FeatureName = "IPv6 ip rules"
 	RulePorts     FeatureName = "ip rules with ports"

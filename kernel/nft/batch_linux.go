@@ -192,7 +192,11 @@ func (o *operation) hint(err error) string {
 		return ""
 	}
 	for i := range o.planned.Matches {
-		switch o.planned.Matches[i].Field {
+		field := o.planned.Matches[i].Field
+		if field.CgroupLevel() > 0 {
+			return "cgroup and unit of a policy need Linux 5.13 or later, with module nft_socket"
+		}
+		switch field {
 		case plan.FieldFibSAddrType, plan.FieldFibDAddrType, plan.FieldFibSAddrOIFType, plan.FieldFibSAddrBack:
 			modules["nft_fib_inet"] = true
 		case plan.FieldCTMark, plan.FieldCTState, plan.FieldCTStatus:
