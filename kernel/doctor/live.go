@@ -45,7 +45,7 @@ func Live(doc *policy.Document, f *facts.Facts) (ds policy.Diagnostics) {
 			}
 		}
 	}
-	return append(ds, gatewayWarnings(doc, &f.Host)...)
+	return append(append(ds, absent(doc, &f.Host)...), gatewayWarnings(doc, &f.Host)...)
 }
 
 // late reports whether a translation comes after pbr's.
@@ -67,13 +67,14 @@ func concerns(t facts.Translation, u *policy.Uplink) bool {
 	})
 }
 
-// live adds the warnings of Live, but for those on gateways: an examination asks them as well.
+// live adds the warnings of Live, but for those on uplinks' interfaces and gateways: an examination
+// has findings of its own on them.
 func (e *examination) live() {
 	if e.Doc == nil {
 		return
 	}
 	for _, d := range Live(e.Doc, e.facts) {
-		if d.Code == codeStrangeGateway || d.Code == codeUnnamedGateway {
+		if d.Code == codeStrangeGateway || d.Code == codeUnnamedGateway || d.Code == codeNoInterface && d.Key == "uplink.interface" {
 			continue
 		}
 		e.add(Warn, d.Code, d.Hint, "%s", d.Message)

@@ -27,6 +27,9 @@ func Quick(s *Subject, f *facts.Facts, watch bool) []Finding {
 	e.ipRules()
 	e.group = groupUplinks
 	e.strangeGateways()
+	for _, d := range absentSelectors(e.Doc, &f.Host) {
+		e.add(Warn, d.Code, d.Hint, "%s", d.Message)
+	}
 	if e.group = groupPBR; watch {
 		e.watch()
 	}
