@@ -4,6 +4,7 @@ set -e
 
 # Debian: "configure" and the version before, if any. RPM: 1 on installation, 2 on an upgrade. apk and pacman: versions.
 upgrade=
+start="have your init system run pbr watch"
 case ${1:-} in
 configure) [ -z "${2:-}" ] || upgrade=1 ;;
 1) ;;
@@ -17,5 +18,6 @@ if [ -d /run/systemd/system ]; then
 	if [ "$upgrade" ]; then
 		systemctl try-restart pbr.service || true
 	fi
+	start="systemctl enable --now pbr"
 fi
-[ "$upgrade" ] || echo "pbr: nothing is started yet. Write /etc/pbr/pbr.toml (pbr init proposes one), then: systemctl enable --now pbr"
+[ "$upgrade" ] || echo "pbr: nothing is started yet. Write /etc/pbr/pbr.toml (pbr init proposes one), then: $start"
