@@ -1,10 +1,12 @@
 package integration
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +38,36 @@ func TestUnitsAreValid(t *testing.T) {
 	}
 	if out, err := exec.Command("systemd-analyze", args...).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// The service of the NixOS module has the settings of the unit.
+func TestNixOSModuleHasTheUnitsSettings(t *testing.T) {
+	t.Parallel()
+	unit, module := readFile(t, filepath.Join(unitDir, "pbr.service")), readFile(t, "../packaging/nixos/module.nix")
+	_, unit, _ = strings.Cut(unit, "\n[Service]\n")
+	unit, _, _ = strings.Cut(unit, "\n[Install]\n")
+	_, module, found := strings.Cut(module, "serviceConfig = {\n")
+	module, _, _ = strings.Cut(module, "\n      };")
+	want, have := map[string][]string{}, map[string][]string{}
+	for line := range strings.Lines(unit) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") {
+			want[key] = append(want[key], value)
+		}
+	}
+	nix := strings.NewReplacer("${cfg.package}/bin/", "/usr/sbin/", "true", "yes")
+	for line := range strings.Lines(module) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), " = "); ok && !strings.HasPrefix(key, "#") {
+			value = nix.Replace(strings.TrimSuffix(value, ";"))
+			if list, ok := strings.CutPrefix(value, "[ "); ok {
+				have[key] = strings.Fields(strings.ReplaceAll(strings.TrimSuffix(list, " ]"), `"`, ""))
+				continue
+			}
+			have[key] = []string{strings.Trim(value, `"`)}
+		}
+	}
+	if !found || len(want) < 20 || !maps.EqualFunc(want, have, slices.Equal) {
+		t.Errorf("pbr.service has\n%v\nthe module\n%v", want, have)
 	}
 }
 

@@ -1,6 +1,7 @@
 # NixOS module: services.pbr.enable = true; services.pbr.policy = ''...''; or policyFile.
 # UNTESTED on NixOS. Checked with nix-bin of Debian 13 (Nix 2.26): nix-instantiate --parse, and --eval --strict of this module and of
-# package.nix with a stub in the place of nixpkgs. The unit is packaging/systemd/pbr.service, which is tested.
+# package.nix with a stub in the place of nixpkgs. The unit is packaging/systemd/pbr.service, which is tested: a test
+# compares the two.
 { config, lib, pkgs, ... }:
 let
   cfg = config.services.pbr;
@@ -32,6 +33,7 @@ in
       description = "Policy-based routing: watch uplinks";
       wantedBy = [ "multi-user.target" ];
       after = [ "network-pre.target" "network.target" "nftables.service" "systemd-sysctl.service" ];
+      before = [ "dnsmasq.service" ];
       reloadTriggers = [ cfg.policyFile ];
       startLimitIntervalSec = 0;
       serviceConfig = {
@@ -60,7 +62,7 @@ in
         PrivateTmp = true;
         PrivateDevices = true;
         ProtectKernelTunables = true;
-        ReadWritePaths = [ "/proc/sys/net" ];
+        ReadWritePaths = [ "/proc/sys/net" "-/etc/dnsmasq.d" ];
         ProtectKernelModules = true;
         ProtectKernelLogs = true;
         ProtectControlGroups = true;
