@@ -32,15 +32,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	if err != nil {
 		return nil, err
 	}
-	around, err := k.Surroundings(have)
-	if err != nil {
-		return nil, err
-	}
-	dropping, err := k.Dropping()
-	if err != nil {
-		return nil, err
-	}
-	translations, err := k.DestinationNAT()
+	live, err := surroundings(f.doc, k, have)
 	if err != nil {
 		return nil, err
 	}
@@ -48,42 +40,17 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	own, strange := have.Ruleset.Own()
 	have.Ruleset = own
 	inForce := inForceNow(k)
-	notes := liveNotes(want, have, around.Rules, inForce != nil && inForce.Hash == f.text.Hash)
+	live.Others = liveNotes(want, have, live.Facts.Rules, inForce != nil && inForce.Hash == f.text.Hash)
 	if len(strange) > 0 {
-		notes = append(notes, tampered+" ("+firstOf(strange)+"), which this answer ignores")
+		live.Others = append(live.Others, tampered+" ("+firstOf(strange)+"), which this answer ignores")
 	}
-	live := explain.Live{
-		Now: time.Now(), Zone: kernel.LocalZone(), Facts: *around, Health: now.reasons(),
-		NoFlowtables: now.host.NoFlowtables, Others: notes, Dropping: dropWords(dropping),
-		Failing: func(uplink string) *plan.Plan {
-			down := maps.Clone(now.down())
-			if down == nil {
-				down = compiler.Health{}
-			}
-			last := 0
-			for _, order := range down {
-				last = max(last, order)
-			}
-			for _, family := range plan.Families {
-				if uv := (compiler.UplinkVersion{Uplink: uplink, Family: family}); down[uv] != compiler.Spent {
-					down[uv] = last + 1
-				}
-			}
-			p, _ := compiled.Compile(now.host, down)
-			return p
-		},
+	live.Health, live.NoFlowtables = now.reasons(), now.host.NoFlowtables
+	live.Failing = func(uplink string) *plan.Plan {
+		p, _ := compiled.Compile(now.host, now.withoutUplink(uplink))
+		return p
 	}
-	live.Translated = translatedWords(translations, func(dev string) bool {
-		return slices.ContainsFunc(f.doc.Uplinks, func(u policy.Uplink) bool { return u.Interface == dev })
-	})
 	if now.watch != nil {
 		live.EchoIDs = now.watch.EchoIDs
-	}
-	live.Domain = learnedNames(f.doc, k)
-	if slices.ContainsFunc(f.doc.Policies, func(p policy.Policy) bool { return len(p.MAC) > 0 }) {
-		if live.MACs, err = k.Neighbours(); err != nil {
-			return nil, err
-		}
 	}
 	x, err := explain.New(f.doc, want, have, live)
 	if err == nil {
@@ -93,6 +60,50 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	// as the policy has it then.
 	have.Ruleset, live.Others = want.Ruleset, append(live.Others, tampered+": this answer uses the policy's own table")
 	return explain.New(f.doc, want, have, live)
+}
+
+// surroundings reads what else decides about packets: the machine's and other programs' routes,
+// rules and chains, and what was learned of names and neighbours. have is what the kernel has of
+// the policy.
+func surroundings(doc *policy.Document, k *kernel.Kernel, have *plan.Plan) (live explain.Live, err error) {
+	around, err := k.Surroundings(have)
+	if err != nil {
+		return live, err
+	}
+	dropping, err := k.Dropping()
+	if err != nil {
+		return live, err
+	}
+	translations, err := k.DestinationNAT()
+	if err != nil {
+		return live, err
+	}
+	live = explain.Live{
+		Now: time.Now(), Zone: kernel.LocalZone(), Facts: *around, Dropping: dropWords(dropping),
+		Translated: translatedWords(translations, func(dev string) bool {
+			return slices.ContainsFunc(doc.Uplinks, func(u policy.Uplink) bool { return u.Interface == dev })
+		}),
+		Domain: learnedNames(doc, k),
+	}
+	if slices.ContainsFunc(doc.Policies, func(p policy.Policy) bool { return len(p.MAC) > 0 }) {
+		live.MACs, err = k.Neighbours()
+	}
+	return live, err
+}
+
+// withoutUplink is the present health if an uplink failed now, too.
+func (s *situation) withoutUplink(uplink string) compiler.Health {
+	down, last := compiler.Health{}, 0
+	maps.Copy(down, s.down())
+	for _, order := range down {
+		last = max(last, order)
+	}
+	for _, family := range plan.Families {
+		if uv := (compiler.UplinkVersion{Uplink: uplink, Family: family}); down[uv] != compiler.Spent {
+			down[uv] = last + 1
+		}
+	}
+	return down
 }
 
 // tampered says that others changed what is pbr's.
