@@ -30,6 +30,8 @@ type SocketProber struct {
 	mu      sync.Mutex
 	sockets map[socketKey]*sharedSocket
 	names   map[nameKey]resolved
+	// ports are the source ports of the last probes, by uplink.
+	ports map[string][]Port
 }
 
 // NewProber makes a prober. It needs CAP_NET_RAW and CAP_NET_ADMIN; without them its probes fail as
@@ -40,6 +42,7 @@ func NewProber() *SocketProber {
 		resolvConf: ResolvConf,
 		sockets:    map[socketKey]*sharedSocket{},
 		names:      map[nameKey]resolved{},
+		ports:      map[string][]Port{},
 	}
 	p.pings = newPings(func(f func()) { p.enter(f) })
 	return p
@@ -97,6 +100,7 @@ func (p *SocketProber) Release(uplink string) {
 			delete(p.sockets, k)
 		}
 	}
+	delete(p.ports, uplink)
 	for k := range p.names {
 		if k.uplink == uplink {
 			delete(p.names, k)
@@ -113,6 +117,9 @@ func (p *SocketProber) dial(ctx context.Context, c Config, network, address stri
 	var call *os.SyscallError
 	if errors.As(err, &call) && call.Syscall == "socket" {
 		return nil, fmt.Errorf("%w: opening a socket: %w", ErrNotProbed, call.Err)
+	}
+	if err == nil {
+		p.notePort(c.Uplink, conn)
 	}
 	return conn, err
 }

@@ -2,9 +2,12 @@ package integration
 
 import (
 	"encoding/json"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
+	"pbr/integration/lab"
 	"pbr/integration/steps"
 )
 
@@ -42,6 +45,44 @@ func TestProbesAreNamed(t *testing.T) {
 	})
 	step.Run("requests", func(t *testing.T) { w.probesTraced(t, "--in", "local", "--dst", "9.9.9.9", "isp1", "isp2") })
 	step.Run("answers", func(t *testing.T) { w.probesTraced(t, "--in", "wan2", "--src", "9.9.9.9", "isp2") })
+}
+
+// Probes by TCP are named, and a connection of another program of the router to the same server and
+// port, over the same uplink, is not.
+func TestProbesByPortAreNamed(t *testing.T) {
+	t.Parallel()
+	w := startWatched(t, strings.ReplaceAll(watchPolicy, `method = "ping", targets = "9.9.9.9"`, `method = "tcp", targets = "9.9.9.9:443"`), 2)
+	own, err := w.Router.Dial("tcp", netip.Addr{}, netip.MustParseAddrPort("9.9.9.9:443"), lab.DialOptions{Device: "wan2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	if _, err := own.Ask(); err != nil {
+		t.Fatal(err)
+	}
+	probes, others := map[string]string{}, []uint16{}
+	lab.WaitFor(t, "probes of both uplinks", func() bool {
+		var res struct{ Connections []listed }
+		text := w.router.must("connections", "--json")
+		if err := json.Unmarshal([]byte(text), &res); err != nil {
+			t.Fatal(err)
+		}
+		clear(probes)
+		others = others[:0]
+		for _, c := range res.Connections {
+			switch {
+			case c.Dst != "9.9.9.9" || c.By == nil || c.SPort == nil:
+			case c.By.Kind == "probe":
+				probes[c.By.Name] = c.Src
+			default:
+				others = append(others, *c.SPort)
+			}
+		}
+		return len(probes) == 2
+	})
+	if probes["isp1"] != "192.0.2.2" || probes["isp2"] != "198.51.100.2" || !slices.Contains(others, own.LocalAddr().Port()) {
+		t.Errorf("probes %v, and others from ports %v, the program's is %d", probes, others, own.LocalAddr().Port())
+	}
 }
 
 // probesTraced compares what probes some packets are with these uplinks: of 20 there are some of

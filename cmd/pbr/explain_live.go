@@ -50,7 +50,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 		return p
 	}
 	if now.watch != nil {
-		live.EchoIDs = now.watch.EchoIDs
+		live.EchoIDs, live.ProbePort = now.watch.EchoIDs, probePorts(f.doc, k)
 	}
 	x, err := explain.New(f.doc, want, have, live)
 	if err == nil {

@@ -103,7 +103,7 @@ func (x *watchParts) options(ctx context.Context, events <-chan kernel.Event, st
 				x.shed.Reset(shedAfter)
 			}
 		},
-		Watchdog: watchdogInterval(), Recent: x.source.recent, EchoIDs: x.prober.EchoIDs,
+		Watchdog: watchdogInterval(), Recent: x.source.recent, EchoIDs: x.prober.EchoIDs, Ports: x.prober.Ports,
 	}
 }
 

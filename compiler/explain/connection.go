@@ -72,7 +72,7 @@ func (x *Explainer) Carried(c *Connection) Carried {
 	if w.In == "" {
 		return w
 	}
-	if w.In == local && x.Probes(c.Proto, c.EchoID, pinned) {
+	if w.In == local && (x.Probes(c.Proto, c.EchoID, pinned) || x.probesFrom(c, pinned)) {
 		w.Interface, w.By, w.Table = x.uplinks[pinned].Interface, By{Kind: ByProbe, Name: pinned}, pinned
 		return w
 	}
@@ -98,6 +98,12 @@ func (x *Explainer) Carried(c *Connection) Carried {
 func (x *Explainer) Probes(proto uint8, echoID uint16, uplink string) bool {
 	id, pinged := x.live.EchoIDs[uplink]
 	return pinged && id == echoID && (proto == ipproto.ICMP || proto == ipproto.ICMPv6)
+}
+
+// probesFrom reports whether a connection of the router itself that is pinned to an uplink is one
+// by which the watch checks that uplink.
+func (x *Explainer) probesFrom(c *Connection, uplink string) bool {
+	return x.live.ProbePort != nil && uplink != "" && c.HasPorts && x.live.ProbePort(uplink, c.Proto, c.SPort)
 }
 
 // mayUse reports whether an uplink, or none for the empty name, is one that the answer leads to.

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"pbr/healthcheck"
 )
 
 // SocketName is the control socket's name in the state directory.
@@ -30,7 +32,7 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status", "events", "measured", "force", "quota", "lists" (bring fetched lists into
+	// Do is "status", "events", "measured", "ports", "force", "quota", "lists" (bring fetched lists into
 	// force), "keep" (save what DNS answers taught), "apply" (see HandOver), "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
@@ -59,6 +61,8 @@ type Answer struct {
 	Events []PastEvent `json:"events,omitempty"`
 	// Measured answer "measured".
 	Measured []Measured `json:"measured,omitempty"`
+	// Ports answer "ports": the source ports of the last probes, by uplink.
+	Ports map[string][]healthcheck.Port `json:"ports,omitempty"`
 	// Go asks for the policy to apply.
 	Go      bool     `json:"go,omitempty"`
 	Applied *Applied `json:"applied,omitempty"`
@@ -69,6 +73,7 @@ type Controlled interface {
 	Report() Report
 	Events() []PastEvent
 	Measured() []Measured
+	ProbePorts() map[string][]healthcheck.Port
 	Force(ctx context.Context, uplink, mode string) error
 	ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error
 	KeepNames()
@@ -158,6 +163,8 @@ func answer(ctx context.Context, c Controlled, r Request) Answer {
 		return Answer{Events: c.Events()}
 	case "measured":
 		return Answer{Measured: c.Measured()}
+	case "ports":
+		return Answer{Ports: c.ProbePorts()}
 	case "force":
 		err = c.Force(ctx, r.Uplink, r.Mode)
 	case "keep":

@@ -32,6 +32,9 @@ func (c *controlled) Events() []PastEvent { return []PastEvent{{Uplink: "isp1"}}
 
 func (c *controlled) KeepNames() {}
 
+func (c *controlled) ProbePorts() map[string][]healthcheck.Port {
+	return map[string][]healthcheck.Port{"isp1": {{Proto: 6, Number: 40000}}}
+}
 func (c *controlled) Measured() []Measured { return []Measured{{Uplink: "isp1", Version: 4}} }
 
 func (c *controlled) ChangeQuota(_ context.Context, uplink string, q QuotaChange) error {

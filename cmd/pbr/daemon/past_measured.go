@@ -1,5 +1,7 @@
 package daemon
 
+import "pbr/healthcheck"
+
 // Measured has the recent measurements of an uplink, the newest last; unknown values are negative.
 type Measured struct {
 	Uplink  string `json:"uplink"`
@@ -17,4 +19,12 @@ func (w *Watcher) Measured() []Measured {
 		return nil
 	}
 	return w.Recent()
+}
+
+// ProbePorts returns the source ports of the last probes, by uplink.
+func (w *Watcher) ProbePorts() map[string][]healthcheck.Port {
+	if w.Ports == nil {
+		return nil
+	}
+	return w.Ports()
 }

@@ -40,7 +40,7 @@ const (
 	applyPatience = time.Second
 )
 
-// Options configure a Watcher. All but Held, Trials, Waits, Recent, EchoIDs, Hook, Notify and
+// Options configure a Watcher. All but Held, Trials, Waits, Recent, EchoIDs, Ports, Hook, Notify and
 // Watchdog are required.
 type Options struct {
 	// Policy is the valid policy to start with; Reload reads it again. Reload's error lists
@@ -86,6 +86,8 @@ type Options struct {
 	Recent func() []Measured
 	// EchoIDs returns the identifiers of the checks' pings by uplink, to any goroutine.
 	EchoIDs func() map[string]uint16
+	// Ports returns the source ports of the last probes by uplink, to any goroutine.
+	Ports func() map[string][]healthcheck.Port
 	// Hook is called once per event, and must not block.
 	Hook func(HookEvent)
 	// Notify notifies the service manager (sd_notify(3)); Watchdog is how often it expects a sign
