@@ -27,6 +27,7 @@ const (
 func Needs(doc *policy.Document) plan.Needs {
 	o := doc.Settings.Offload
 	needs := plan.Needs{Flowtables: o.Mode != policy.OffloadOff, Hardware: o.Mode != policy.OffloadOff && o.Hardware}
+	needs.Gateways = namedGateways(doc)
 	needs.Clock = policy.HasSchedule(doc)
 	needs.Cgroups = programSets(doc)
 	if policy.HasDomains(doc) {

@@ -51,7 +51,35 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	default:
 		hop.Via, hop.Onlink = gw.Addr, true
 	}
+	if refusal := Refusal(u, family, &c.host); refusal != nil {
+		c.postpone("uplink "+u.Name, refusal.Reason())
+		return plan.Hop{}, false
+	}
 	return hop, true
+}
+
+// Refusal returns why the kernel takes no route of a family over an uplink's gateway; nil if it
+// takes them, or nothing is known of it.
+func Refusal(u *policy.Uplink, family plan.Family, host *plan.HostFacts) *plan.Refusal {
+	gw := Gateway(u, family)
+	via := gw.Addr
+	if gw.Auto {
+		via, _ = host.Links[u.Interface].Gateway(family)
+	}
+	return host.Refusal(u.Interface, via)
+}
+
+// namedGateways are the gateways that a policy names, behind their interfaces.
+func namedGateways(doc *policy.Document) (hops []plan.NextHop) {
+	for i := range doc.Uplinks {
+		u := &doc.Uplinks[i]
+		for _, family := range plan.Families {
+			if gw := Gateway(u, family); gw.Present && gw.Addr.IsValid() {
+				hops = append(hops, plan.NextHop{Dev: u.Interface, Via: gw.Addr})
+			}
+		}
+	}
+	return hops
 }
 
 // checkGateways refuses the router's own addresses as gateways: the kernel takes them, and nothing

@@ -52,3 +52,61 @@ routes = [{ uplink = "vpn" }]
 		})
 	}
 }
+
+// A gateway that the kernel refuses defers its uplink for one IP version, and nothing else: routes
+// and members over others stay, and what is strict is unreachable.
+func TestRefusedGatewayIsDeferred(t *testing.T) {
+	doc := parse(t, `
+[pbr]
+offload = "off"
+[[uplink]]
+name = "isp1"
+interface = "w1"
+gateway = "192.0.2.1"
+gateway6 = "2001:db8:1::1"
+nat = "none"
+[[uplink]]
+name = "isp2"
+interface = "w2"
+gateway = "198.51.100.1"
+gateway6 = "2001:db8:2::1"
+nat = "none"
+[default]
+routes = [{ uplink = "isp1" }, { uplink = "isp2" }]
+[[policy]]
+name = "phones"
+src = ["10.0.0.1", "2001:db8:a::1"]
+uplink = "isp2"
+strict = true
+`)
+	host := withLinks("w1", "w2", "lan")
+	host.Refused = []plan.Refusal{{NextHop: plan.NextHop{Dev: "w2", Via: netip.MustParseAddr("2001:db8:2::1")},
+		Dst: netip.MustParsePrefix("2001:db8:2::/64"), Through: "lan"}}
+	p, ds := Compile(doc, host, nil)
+	if p == nil {
+		t.Fatal(ds)
+	}
+	if len(p.Deferred) != 1 || p.Deferred[0] != (plan.Deferred{Object: "uplink isp2", Reason: host.Refused[0].Reason()}) {
+		t.Errorf("deferred: %+v", p.Deferred)
+	}
+	strict := uint32(0)
+	for _, n := range p.Numbers {
+		if n.Uplink == "isp2" && n.Strict {
+			strict = n.Table
+		}
+	}
+	over := map[string]int{}
+	refuses := false
+	for _, r := range p.Routes {
+		for _, h := range r.Hops {
+			over[h.Dev+" "+h.Via.String()]++
+		}
+		refuses = refuses || r.Table == strict && r.Family == plan.IPv6 && r.Kind == plan.Unreachable
+	}
+	if over["w2 2001:db8:2::1"] != 0 || over["w2 198.51.100.1"] == 0 || over["w1 2001:db8:1::1"] == 0 || over["w1 192.0.2.1"] == 0 {
+		t.Errorf("routes over %v", over)
+	}
+	if strict == 0 || !refuses {
+		t.Errorf("the strict policy's table %d is not unreachable for IPv6", strict)
+	}
+}

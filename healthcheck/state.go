@@ -23,7 +23,8 @@ const (
 	Unconfirmed State = "unconfirmed"
 	// AddressLost: the interface has no address that the uplink could use.
 	AddressLost State = "address-lost"
-	// NoGateway: the gateway is "auto", and main has no default route over the interface any more.
+	// NoGateway: the gateway is "auto", and main has no default route over the interface any more;
+	// or the kernel takes no route over the gateway.
 	NoGateway State = "no-gateway"
 	// Absent: the uplink never had the IP version since the start, and may do without. It is no
 	// failure.
@@ -71,6 +72,8 @@ type LinkState struct {
 	Exists, Up, Carrier, Addressed, Routed bool
 	// Standby: the other router of a pair holds the address that is missing.
 	Standby bool
+	// Refused is why the kernel takes no route over the next hop; empty if it takes them.
+	Refused string
 }
 
 // linkGood is a link that nothing is wrong with.
@@ -94,6 +97,8 @@ func (l LinkState) State() (s State, why string) {
 		return AddressLost, "the interface has no address"
 	case !l.Routed:
 		return NoGateway, "main has no default route to take the gateway from"
+	case l.Refused != "":
+		return NoGateway, l.Refused
 	}
 	return "", ""
 }

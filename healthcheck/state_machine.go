@@ -270,7 +270,7 @@ func (m *stateMachine) renewed(was State) string {
 		m.verdict = firstVerdict(m.cfg)
 	}
 	if was == NoGateway {
-		return "the gateway is known again"
+		return "the gateway is usable again"
 	}
 	if was == Standby {
 		return "the interface holds the shared address"

@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"reflect"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler"
+	"pbr/compiler/plan"
 	"pbr/integration/steps"
 	"pbr/kernel/netevents"
 	"pbr/kernel/route"
@@ -84,6 +86,10 @@ func TestNotices(t *testing.T) {
 		}
 	}
 	apply(t, k, testPlan(planA))
+	gateway := plan.NextHop{Dev: "w1", Via: netip.MustParseAddr("2001:db8:77::1")}
+	if _, err := k.HostFacts(plan.Needs{Gateways: []plan.NextHop{gateway}}); err != nil {
+		t.Fatal(err)
+	}
 	ch := eventsOf(t, k)
 	for _, c := range []struct {
 		commands string
@@ -101,6 +107,8 @@ func TestNotices(t *testing.T) {
 		{"ip -6 route add default via 2001:db8:1::9 metric 7", []string{"machine : ip -6 route default"}},
 		{"ip route add 10.9.0.0/24 dev w1", []string{"machine : ip -4 route 10.9.0.0/24"}},
 		{"ip route add 10.8.0.0/24 via 192.0.2.1", nil},
+		{"ip -6 route add 2001:db8:78::/64 via fe80::1 dev w1", nil},
+		{"ip -6 route add 2001:db8:77::/64 via fe80::1 dev w2", []string{"machine : ip -6 route 2001:db8:77::/64"}}, // refuses gateway
 		{"ip route add 10.9.0.0/24 via 192.0.2.1 table 500", nil},
 		{"ip rule add priority 9001 lookup 500", nil},
 		{"nft add rule inet foreign c counter", nil},

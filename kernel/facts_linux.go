@@ -83,10 +83,10 @@ func (k *Kernel) Sysctls(paths []string) map[string]string {
 	return out
 }
 
-// Beside reads what doctor.Live judges: the host facts, and the translations of others' nftables.
-// Without root only the host facts are known; Unknown lists the rest.
-func (k *Kernel) Beside() (*facts.Facts, error) {
-	host, err := k.HostFacts(plan.Needs{})
+// Beside reads what doctor.Live judges: the host facts for the needs, and the translations of
+// others' nftables. Without root only the host facts are known; Unknown lists the rest.
+func (k *Kernel) Beside(needs plan.Needs) (*facts.Facts, error) {
+	host, err := k.HostFacts(needs)
 	if err != nil {
 		return nil, err
 	}

@@ -96,15 +96,15 @@ func (k *Kernel) path(name string) string { return filepath.Join(k.dir, name) }
 
 // HostFacts reads the host facts that a compiler needs.
 func (k *Kernel) HostFacts(needs plan.Needs) (plan.HostFacts, error) {
-	m, err := k.route.HostFacts()
+	m, err := k.route.HostFacts(needs.Gateways)
 	if err == nil {
 		m = k.MoreHostFacts(m, needs)
 	}
 	return m, err
 }
 
-// MoreHostFacts returns host facts that were read for no needs with those that a plan needs
-// besides.
+// MoreHostFacts returns host facts that were read for the needs of routes alone (Needs.OfRoutes)
+// with those that a plan needs besides.
 func (k *Kernel) MoreHostFacts(m plan.HostFacts, needs plan.Needs) plan.HostFacts {
 	m.Links = maps.Clone(m.Links)
 	if needs.Flowtables {

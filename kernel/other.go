@@ -180,7 +180,7 @@ func Interrupted(error) bool { return false }
 func Moved(error) bool { return false }
 
 // Beside fails.
-func (k *Kernel) Beside() (*facts.Facts, error) { return nil, errLinux }
+func (k *Kernel) Beside(plan.Needs) (*facts.Facts, error) { return nil, errLinux }
 
 // Sysctls works on Linux only.
 func (k *Kernel) Sysctls([]string) map[string]string { return nil }

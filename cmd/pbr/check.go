@@ -109,12 +109,13 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, []facts.
 		return nil, nil, err
 	}
 	defer k.Close()
-	host, err := k.HostFacts(compiler.Needs(doc))
+	needs := compiler.Needs(doc)
+	host, err := k.HostFacts(needs)
 	if err != nil {
 		return nil, nil, err
 	}
 	problems := compiler.Problems(doc, host)
-	f, err := k.Beside()
+	f, err := k.Beside(needs.OfRoutes())
 	if err != nil {
 		return nil, nil, err
 	}

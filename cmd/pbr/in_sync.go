@@ -137,7 +137,7 @@ func inSyncStill(ctx *cli.Context, k *kernel.Kernel) *still {
 			return nil
 		}
 	}
-	host, err := k.HostFacts(plan.Needs{})
+	host, err := k.HostFacts(r.Needs.OfRoutes())
 	if err != nil {
 		return nil
 	}

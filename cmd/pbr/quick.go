@@ -6,7 +6,6 @@ import (
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
-	"pbr/compiler/plan"
 	"pbr/kernel"
 	"pbr/kernel/doctor"
 )
@@ -20,11 +19,12 @@ func (c command) quickCheck(k *kernel.Kernel, o *applyOptions, failed bool) {
 	if o.read == nil || c.stderr == io.Discard {
 		return
 	}
-	bare, err := k.HostFacts(plan.Needs{})
+	needs := compiler.Needs(o.read.doc)
+	bare, err := k.HostFacts(needs.OfRoutes())
 	if err != nil {
 		return
 	}
-	host := k.MoreHostFacts(bare, compiler.Needs(o.read.doc))
+	host := k.MoreHostFacts(bare, needs)
 	s := &doctor.Subject{File: o.read.display}
 	s.TakeCompiled(o.read.compiled(), host, nil)
 	watched := o.boot || daemon.Answers(k.Dir()) // the boot unit comes before the watch

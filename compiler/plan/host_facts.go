@@ -15,6 +15,9 @@ type HostFacts struct {
 	Links map[string]Link
 	// Connected are the networks that main reaches directly (scope link routes), sorted.
 	Connected []netip.Prefix
+	// Refused are those of Needs.Gateways, and of the gateways that main has for interfaces, that
+	// the kernel takes in no route.
+	Refused []Refusal
 	// NoIPv6 is set on a kernel without IPv6: nothing of that family can be sent.
 	NoIPv6 bool
 	// DSCPRules is set when ip rules can select by DSCP (kernel 6.13 and later). Older kernels
@@ -60,6 +63,8 @@ func (t Tap) Holds() bool { return t == TapQueue || t == TapTarget }
 // Needs is what a compiler wants to know of a machine beside what costs next to nothing to find
 // out.
 type Needs struct {
+	// Gateways are next hops that the policy names: whether the kernel takes them.
+	Gateways []NextHop
 	// Flowtables: whether the kernel has them. Hardware: which interfaces can offload by
 	// themselves, too.
 	Flowtables, Hardware bool
@@ -71,6 +76,9 @@ type Needs struct {
 	// them.
 	Queue uint16
 }
+
+// OfRoutes returns those of n that decide what is read with the routes.
+func (n *Needs) OfRoutes() Needs { return Needs{Gateways: n.Gateways} }
 
 // Link is one interface.
 type Link struct {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -20,7 +21,9 @@ func gatewayWarnings(doc *policy.Document, host *plan.HostFacts) (ds policy.Diag
 		}
 		for _, family := range plan.Families {
 			key, gw := gatewayOf(u, family)
-			if isStrange(gw.Addr, u, host) {
+			if refusal := compiler.Refusal(u, family, host); refusal != nil {
+				warn(cmp.Or(gw.Pos, u.Pos), codeRefusedGateway, key, refusedHint, refusal.Reason())
+			} else if isStrange(gw.Addr, u, host) {
 				warn(gw.Pos, codeStrangeGateway, key, strangeHint, strangeGateway(gw.Addr))
 			}
 			if auto := unnamedGateway(u, family, host.Links[u.Interface]); auto.IsValid() {
@@ -47,6 +50,8 @@ func isStrange(gw netip.Addr, u *policy.Uplink, host *plan.HostFacts) bool {
 		host.Links[u.Interface].Addressed(plan.FamilyOf(gw)) &&
 		!slices.ContainsFunc(host.Connected, func(p netip.Prefix) bool { return p.Contains(gw) })
 }
+
+const refusedHint = "until then the uplink is deferred for this IP version"
 
 const strangeHint = "correct the gateway, unless your provider really uses one outside your network"
 

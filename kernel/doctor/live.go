@@ -16,6 +16,7 @@ const (
 	codeSameAddress    = "same-address"
 	codeStrangeGateway = "strange-gateway"
 	codeUnnamedGateway = "unnamed-gateway"
+	codeRefusedGateway = "refused-gateway"
 )
 
 // Live returns the warnings about a policy that depend on the machine.
@@ -67,6 +68,11 @@ func concerns(t facts.Translation, u *policy.Uplink) bool {
 	})
 }
 
+// isGatewayCode reports whether a warning is about a gateway.
+func isGatewayCode(code string) bool {
+	return code == codeStrangeGateway || code == codeUnnamedGateway || code == codeRefusedGateway
+}
+
 // live adds the warnings of Live, but for those on uplinks' interfaces and gateways: an examination
 // has findings of its own on them.
 func (e *examination) live() {
@@ -74,7 +80,7 @@ func (e *examination) live() {
 		return
 	}
 	for _, d := range Live(e.Doc, e.facts) {
-		if d.Code == codeStrangeGateway || d.Code == codeUnnamedGateway || d.Code == codeNoInterface && d.Key == "uplink.interface" {
+		if isGatewayCode(d.Code) || d.Code == codeNoInterface && d.Key == "uplink.interface" {
 			continue
 		}
 		e.add(Warn, d.Code, d.Hint, "%s", d.Message)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel/facts"
 )
@@ -92,6 +93,10 @@ func TestGatewayWarnings(t *testing.T) {
 			u.Gateway6 = u.Gateway
 		}, `unnamed-gateway uplink "isp1": the policy names no gateway, so that packets go to each destination directly, ` +
 			`but main's default route through wan1 has gateway 192.0.2.1`},
+		"refused by the kernel": {func(u *policy.Uplink) {
+			u.Gateway6 = policy.Gateway{Pos: u.Pos, Present: true, Addr: netip.MustParseAddr("2001:db8:9::1")}
+		}, `refused-gateway uplink "isp1": the kernel refuses gateway 2001:db8:9::1 on wan1, because main routes 2001:db8:9::/64 ` +
+			`through lan: ip -6 route add 2001:db8:9::1 dev wan1`},
 		"point-to-point on purpose": {func(u *policy.Uplink) {
 			u.Gateway = policy.Gateway{Pos: policy.Pos{Line: 1}, Present: true, Link: true}
 		}, ""},
@@ -99,6 +104,8 @@ func TestGatewayWarnings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, f := healthy(t, twoUplinks)
 			c.change(&s.Doc.Uplinks[0])
+			f.Host.Refused = []plan.Refusal{{NextHop: plan.NextHop{Dev: "wan1", Via: netip.MustParseAddr("2001:db8:9::1")},
+				Dst: netip.MustParsePrefix("2001:db8:9::/64"), Through: "lan"}}
 			var got []string
 			for _, d := range Live(s.Doc, f) {
 				got = append(got, d.Code+" "+d.Message)

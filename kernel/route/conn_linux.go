@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,11 +44,14 @@ type Conn struct {
 	names map[uint32]string
 	// buffer receives the parts of dumps.
 	buffer []byte
+	// gateways are those that the last host facts were read for, as far as main's routes decide
+	// whether the kernel takes them.
+	gateways *atomic.Pointer[[]netip.Addr]
 }
 
 // Open connects to the current network namespace, that of the calling thread.
 func Open() (c *Conn, err error) {
-	c = &Conn{inet: -1}
+	c = &Conn{inet: -1, gateways: &atomic.Pointer[[]netip.Addr]{}}
 	if c.socket, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE); err != nil {
 		return nil, fmt.Errorf("opening a route netlink socket: %w", err)
 	}

@@ -21,8 +21,9 @@ import (
 // (preferred_lft 0, as keepalived sets it) is usable.
 const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
-// HostFacts reads what a compiler needs to know of the current network namespace.
-func (c *Conn) HostFacts() (plan.HostFacts, error) {
+// HostFacts reads what a compiler needs to know of the current network namespace, and which of the
+// gateways the kernel refuses.
+func (c *Conn) HostFacts(gateways []plan.NextHop) (plan.HostFacts, error) {
 	m := plan.HostFacts{Known: true, Links: map[string]plan.Link{}}
 	if _, err := os.Stat("/proc/sys/net/ipv6"); os.IsNotExist(err) {
 		m.NoIPv6 = true
@@ -32,9 +33,14 @@ func (c *Conn) HostFacts() (plan.HostFacts, error) {
 	if m.DSCPRules, err = KernelAtLeast(6, 13); err != nil {
 		return plan.HostFacts{}, err
 	}
-	if err := c.addLinks(&m); err != nil {
+	links, addrs, err := c.linksAndAddrs()
+	if err != nil {
 		return plan.HostFacts{}, err
 	}
+	addLinks(&m, links, addrs)
+	c.watchGateways(gateways)
+	refusals := newRefusals(gateways, links)
+	refusals.addBroadcasts(&m, addrs)
 	for _, family := range plan.Families {
 		routes, err := c.routes(family, plan.MainTable, 0)
 		if err != nil {
@@ -42,6 +48,9 @@ func (c *Conn) HostFacts() (plan.HostFacts, error) {
 		}
 		addDefaults(&m, family, routes)
 		addConnected(&m, routes)
+		if family == plan.IPv6 {
+			refusals.addMisrouted(&m, routes)
+		}
 	}
 	m.Connected = sorted(m.Connected)
 	for name, link := range m.Links {
@@ -58,11 +67,7 @@ func sorted(networks []netip.Prefix) []netip.Prefix {
 }
 
 // addLinks fills in Links, except for what comes from routes.
-func (c *Conn) addLinks(m *plan.HostFacts) error {
-	links, addrs, err := c.linksAndAddrs()
-	if err != nil {
-		return err
-	}
+func addLinks(m *plan.HostFacts, links []liveLink, addrs []liveAddr) {
 	for _, l := range links {
 		link := plan.Link{
 			Up: l.flags&unix.IFF_UP != 0, Carrier: l.flags&unix.IFF_LOWER_UP != 0, NoIPv6: m.NoIPv6 || ipv6Disabled(l.name),
@@ -80,7 +85,6 @@ func (c *Conn) addLinks(m *plan.HostFacts) error {
 		sorting.Func(link.Addrs, netip.Addr.Compare)
 		m.Links[l.name] = link
 	}
-	return nil
 }
 
 // below lists the interfaces that carry a bridge's or a VLAN's frames.

@@ -34,7 +34,7 @@ func TestMachine(t *testing.T) {
 		ip(t, cmd)
 	}
 	must(t, WriteSysctl("net/ipv6/conf/x1/disable_ipv6", "1"))
-	m, err := c.HostFacts()
+	m, err := c.HostFacts(nil)
 	must(t, err)
 	addrs := func(s ...string) (out []netip.Addr) {
 		for _, a := range s {

@@ -89,6 +89,8 @@ type liveAddr struct {
 	index uint32
 	scope uint8
 	flags uint32
+	// broadcast is the broadcast address that it was given, if any.
+	broadcast netip.Addr
 }
 
 // reachesFar reports whether hosts beyond the link may know the address.
@@ -138,6 +140,8 @@ func decodeAddr(b []byte) (l liveAddr, err error) {
 			local, _ = netip.AddrFromSlice(a.data)
 		case unix.IFA_ADDRESS:
 			peer, _ = netip.AddrFromSlice(a.data)
+		case unix.IFA_BROADCAST:
+			l.broadcast, _ = netip.AddrFromSlice(a.data)
 		case unix.IFA_FLAGS:
 			l.flags = a.u32(0)
 		}

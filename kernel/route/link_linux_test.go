@@ -45,7 +45,8 @@ func TestLinksAsTheLibraryReadsThem(t *testing.T) {
 	for i, a := range addrs {
 		ip, _ := netip.AddrFromSlice(a.IP)
 		bits, _ := a.Mask.Size()
-		want := liveAddr{netip.PrefixFrom(ip.Unmap(), bits), uint32(a.LinkIndex), uint8(a.Scope), uint32(a.Flags)}
+		broadcast, _ := netip.AddrFromSlice(a.Broadcast)
+		want := liveAddr{netip.PrefixFrom(ip.Unmap(), bits), uint32(a.LinkIndex), uint8(a.Scope), uint32(a.Flags), broadcast.Unmap()}
 		if have[i] != want {
 			t.Errorf("got %+v, want %+v", have[i], want)
 		}

@@ -20,7 +20,7 @@ func Open() (*Conn, error) { return nil, errLinux }
 func (c *Conn) Close() error { return nil }
 
 // HostFacts fails.
-func (c *Conn) HostFacts() (plan.HostFacts, error) { return plan.HostFacts{}, errLinux }
+func (c *Conn) HostFacts([]plan.NextHop) (plan.HostFacts, error) { return plan.HostFacts{}, errLinux }
 
 // Traffic fails.
 func (c *Conn) Traffic([]string) (map[string]Traffic, error) { return nil, errLinux }

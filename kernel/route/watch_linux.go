@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
+	"slices"
+	"sync/atomic"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -18,8 +21,10 @@ type Watcher struct {
 	events *netevents.Listener
 	// names is only for interface names.
 	names *Conn
-	links map[int32]linkState
-	addrs map[addrKey]uint32
+	// gateways are Conn's.
+	gateways *atomic.Pointer[[]netip.Addr]
+	links    map[int32]linkState
+	addrs    map[addrKey]uint32
 }
 
 // Watch starts to watch c's network namespace. Changes that c itself makes are not reported. Like
@@ -36,7 +41,7 @@ func (c *Conn) Watch() (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching links, addresses, routes, rules and settings: %w", err)
 	}
-	w := &Watcher{events: events, names: &Conn{inet: -1}}
+	w := &Watcher{events: events, names: &Conn{inet: -1}, gateways: c.gateways}
 	if w.names.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening an inet socket: %w", err), w.Close())
 	}
@@ -114,7 +119,8 @@ func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
 	if table == unix.RT_TABLE_LOCAL || flags&unix.RTM_F_CLONED != 0 {
 		return Change{}, false, nil
 	}
-	if table == unix.RT_TABLE_MAIN && int(bits) > plan.DefaultLength(plan.IPv6) && protocol != plan.Protocol &&
+	leads := table == unix.RT_TABLE_MAIN && w.leadsToGateway(b)
+	if table == unix.RT_TABLE_MAIN && !leads && int(bits) > plan.DefaultLength(plan.IPv6) && protocol != plan.Protocol &&
 		protocol != unix.RTPROT_KERNEL && scope != unix.RT_SCOPE_LINK {
 		return Change{}, false, nil
 	}
@@ -125,6 +131,17 @@ func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
 	return Change{
 		Kind: RouteChange, Route: r.Route, Text: describeRoute(r.Route) + verb(m, unix.RTM_DELROUTE),
 		Object:    fmt.Sprintf("route %v", r.Key()),
-		HostFacts: r.Table == plan.MainTable && (r.connected() || plan.CountsAsDefault(r.Dst) && r.Kind == plan.Unicast),
+		HostFacts: r.Table == plan.MainTable && (leads || r.connected() || plan.CountsAsDefault(r.Dst) && r.Kind == plan.Unicast),
 	}, true, nil
+}
+
+// leadsToGateway reports whether a route of main leads to one of the gateways that the kernel takes
+// or refuses because of main's routes.
+func (w *Watcher) leadsToGateway(msg []byte) bool {
+	gateways := w.gateways.Load()
+	if gateways == nil || len(*gateways) == 0 || msg[0] != unix.AF_INET6 {
+		return false
+	}
+	dst, err := destination(msg)
+	return err == nil && slices.ContainsFunc(*gateways, dst.Contains)
 }

@@ -47,6 +47,7 @@ func Links(doc *policy.Document, host plan.HostFacts) map[healthcheck.UplinkVers
 			Standby:   standby(u, link, family),
 			Addressed: addressed(u, link, family) && !standby(u, link, family) && !(family == plan.IPv6 && (host.NoIPv6 || link.NoIPv6)),
 			Routed:    routed(u, link, family),
+			Refused:   gatewayRefused(u, &host, family),
 		}
 	}
 	return links
@@ -84,6 +85,14 @@ func sharedWith(u *policy.Uplink, a netip.Addr) bool {
 func routed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	_, found := link.Gateway(family)
 	return found || !compiler.Gateway(u, family).Auto
+}
+
+// gatewayRefused says why the kernel takes no route over an uplink's gateway; empty if it takes them.
+func gatewayRefused(u *policy.Uplink, host *plan.HostFacts, family plan.Family) string {
+	if r := compiler.Refusal(u, family, host); r != nil {
+		return r.Reason()
+	}
+	return ""
 }
 
 // CheckUplink returns what is wrong with an uplink's name.
