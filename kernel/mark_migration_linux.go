@@ -20,6 +20,8 @@ type markMigration struct {
 	// done records the changes of after, to undo them.
 	done []changedFlow
 	ran  bool
+	// entered means that the plan's first transaction is among the steps.
+	entered bool
 	// failed means that connections may still have marks of earlier plans.
 	failed bool
 }
@@ -48,9 +50,13 @@ func (r *markMigration) steps() (before, after, last []step) {
 	if len(r.Stale()) == 0 {
 		return nil, nil, nil
 	}
+	restore := r.a.undoing(r.restore)
+	if r.a.parking.mark != 0 {
+		restore = r.a.undoing(r.parkingBegun(r.a.parking))
+	}
 	return []step{{what: "change ct marks before", do: r.orWarn(r.prepare), undo: r.a.undoing(r.release), partial: true}},
 		[]step{{what: "change marks of sticky clients", do: r.moveClients, undo: nothingToUndo, partial: true},
-			{what: "change ct marks", do: r.orWarn(r.finish), undo: r.a.undoing(r.restore), partial: true}},
+			{what: "change ct marks", do: r.orWarn(r.finish), undo: restore, partial: true}},
 		[]step{{what: "delete connections of strict tables that are gone", do: r.orWarn(r.restart),
 			undo: r.a.undoing(r.lost), partial: true}}
 }
@@ -178,7 +184,7 @@ func giveBack(c *netlink.Conn, flows []changedFlow) error {
 	return nil
 }
 
-// sweeps is how often finish looks for connections with marks of earlier plans: for some, the first
+// sweeps is how often sweepAll looks for connections with marks of earlier plans: for some, the first
 // packet was on its way when the plan came into force, so that they were not listed yet.
 const sweeps = 3
 
@@ -195,6 +201,11 @@ func (r *markMigration) finish(c *netlink.Conn) error {
 	if err := r.change(c, marks); err != nil {
 		return err
 	}
+	return r.sweepAll(c)
+}
+
+// sweepAll changes marks until a round finds none to change.
+func (r *markMigration) sweepAll(c *netlink.Conn) error {
 	for range sweeps {
 		n := len(r.done)
 		if err := r.sweep(c); err != nil || len(r.done) == n {
@@ -204,7 +215,7 @@ func (r *markMigration) finish(c *netlink.Conn) error {
 	return nil
 }
 
-// sweep is one round of finish.
+// sweep is one round of sweepAll.
 func (r *markMigration) sweep(c *netlink.Conn) error {
 	var marks []conntrack.Marking
 	err := r.each(c, func(f conntrack.Flow) error {

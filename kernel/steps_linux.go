@@ -184,13 +184,13 @@ func (a *application) setRuleset(d *difference, moving bool) step {
 		r := transitional(a.want, a.marks.Migration)
 		next = &r
 	}
-	s := step{
+	undo := func() error { return a.transact(before, nil) }
+	if have.plan.Ruleset.Empty() {
+		undo = a.nft.Delete
+	}
+	return step{
 		what: "nftables transaction", partial: true,
 		do:   func() error { return a.makeTable(next, d) },
-		undo: func() error { return a.transact(before, nil) },
+		undo: a.returningMarks(before, undo),
 	}
-	if have.plan.Ruleset.Empty() {
-		s.undo = a.nft.Delete
-	}
-	return s
 }

@@ -13,6 +13,9 @@ type Migration struct {
 	// Earlier are the plans that may have marked connections. The first one that has a mark decides
 	// what it means.
 	Earlier []Marks
+	// Rollback means that the wanted plan comes back after another one failed. Connections of names
+	// that it does not have began in between, so each has to be classified again.
+	Rollback bool
 }
 
 // MarkFilter finds connections by their mark under a mask.
@@ -123,12 +126,12 @@ func (r *Migration) Meaning(mark uint32) (bits, mask, known uint32) {
 }
 
 // Orphaned reports whether the mark belonged to a strict table that is gone together with its
-// uplink. Without a mark its connections would use default, which strict forbids; they have to be
-// classified again.
+// uplink; in a rollback, whether it belonged to any number that is gone. Without a mark its
+// connections would use default, which strict forbids; they have to be classified again.
 func (r *Migration) Orphaned(mark uint32) bool {
 	for _, o := range r.Earlier {
 		if n, has := o.Number(mark & o.Mask); has {
-			return n.IsVariant() && r.Successor(o.Mask, n) == 0
+			return (n.IsVariant() || r.Rollback) && r.Successor(o.Mask, n) == 0
 		}
 	}
 	return false
