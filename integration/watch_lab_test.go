@@ -79,6 +79,8 @@ type watched struct {
 	lan    *lab.Host
 	cmd    *exec.Cmd
 	log    *monitor
+	// logBefore is the length of the log when pbr watch was started.
+	logBefore int
 	// env is added to pbr watch's environment, wrap is a command that starts it.
 	env, wrap []string
 }
@@ -138,7 +140,7 @@ func (w *watched) start() {
 	args := append(slices.Clone(w.wrap), pbrPath, "--config", w.router.file, "watch")
 	cmd := w.Router.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), w.env...)
-	cmd.Stderr = w.log
+	cmd.Stderr, w.logBefore = w.log, len(w.log.text())
 	if err := w.Router.Start(cmd); err != nil {
 		w.t.Fatalf("starting pbr watch: %v", err)
 	}
@@ -148,10 +150,19 @@ func (w *watched) start() {
 // stop ends pbr watch, which must be no error.
 func (w *watched) stop() {
 	w.t.Helper()
+	// Before it handles signals, SIGTERM ends it as any program.
+	lab.Eventually(lab.Patience(2*time.Second), w.begun)
 	_ = w.cmd.Process.Signal(syscall.SIGTERM)
 	if err := w.wait(); err != nil {
 		w.t.Errorf("pbr watch ended with %v", err)
 	}
+}
+
+// begun reports whether pbr watch has done anything since it was started: it has written to its log,
+// or to its lock.
+func (w *watched) begun() bool {
+	lock, _ := os.ReadFile(filepath.Join(w.Router.StateDir(), "lock"))
+	return len(w.log.text()) > w.logBefore || strings.HasPrefix(string(lock), fmt.Sprintf("%d ", w.cmd.Process.Pid))
 }
 
 // kill ends pbr watch as nobody wants to be ended.
