@@ -89,3 +89,18 @@ func TestListFilesAreText(t *testing.T) {
 		})
 	}
 }
+
+// closedFS is a file system whose files nobody may read.
+type closedFS struct{}
+
+func (closedFS) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+}
+
+func TestPolicyThatMayNotBeRead(t *testing.T) {
+	_, ds := Parse(closedFS{}, "p.toml", "p.toml")
+	const want = "p.toml: reading the policy: permission denied: let the user that pbr runs as read it"
+	if len(ds) != 1 || !strings.HasPrefix(ds[0].Error(), want) {
+		t.Errorf("%v, want %s", ds, want)
+	}
+}

@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"errors"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -18,13 +16,7 @@ func (p *parser) listFile(s *section, l *List, draft *listDraft, file string, at
 	}
 	data, err := readRegular(p.fsys, name)
 	if err != nil {
-		hint := "the path is relative to the policy file"
-		switch {
-		case errors.Is(err, fs.ErrPermission):
-			hint = "let the user that pbr runs as read it"
-		case errors.Is(err, errIrregular):
-			hint = "name a file that has the entries; a program can fill a list { dynamic = true } by pbr lists add"
-		}
+		hint := readHint(err, "the path is relative to the policy file")
 		s.errorAt(at, codeReadFile, "file", hint, "reading the list from %q: %v", file, reason(err))
 		return
 	}

@@ -87,7 +87,7 @@ type parser struct {
 func (p *parser) document() {
 	text, err := readFile(p.fsys, p.name)
 	if err != nil {
-		p.errorf(p.wholeFile(), codeReadFile, "", "", "reading the policy: %v", reason(err))
+		p.errorf(p.wholeFile(), codeReadFile, "", readHint(err, ""), "reading the policy: %v", reason(err))
 		return
 	}
 	p.text = text

@@ -35,6 +35,17 @@ func readFile(fsys fs.FS, name string) (string, error) {
 
 var errIrregular = errors.New("not a regular file")
 
+// readHint is what to do about an error of reading; other where nothing more is known.
+func readHint(err error, other string) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user that pbr runs as read it (ls -l shows its owner and mode)"
+	case errors.Is(err, errIrregular):
+		return "name a file that has the entries; a program can fill a list { dynamic = true } by pbr lists add"
+	}
+	return other
+}
+
 // readRegular is readFile for what may not be a pipe or a device, which could keep the reader for
 // ever: not even opening one returns.
 func readRegular(fsys fs.FS, name string) (string, error) {
