@@ -179,6 +179,9 @@ func TestRejectedPolicy(t *testing.T) {
 		w.inForce(watchPolicy, "undone")
 	}
 	reject()
+	if found := w.router.pbr("doctor").Stdout; !strings.Contains(found, "was rejected at") || strings.Contains(found, "pbr apply repairs") {
+		t.Errorf("doctor says\n%s", found)
+	}
 	w.logged("was not confirmed in time")
 	w.hangUp()
 	w.logged("reload failed", "was rejected at")

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/cli"
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
@@ -124,6 +125,12 @@ func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*do
 	f, err := load(ctx)
 	if other := otherInForce(ctx, k, f); other != nil {
 		s.Other, s.OtherHint = other.text, other.hint("")
+	}
+	store := applied.Open(k.Dir())
+	if pending, err := k.Pending(); err == nil {
+		if r := rejectedNow(name, store, store.InForce(), store.Now(pending != nil)); r != nil {
+			s.Rejected, s.RejectedHint = r.String(), r.Advice()
+		}
 	}
 	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
 		s.Missing = true

@@ -143,9 +143,17 @@ func otherFileText(now *applied.InForce, read string, trial bool) string {
 	return fmt.Sprintf("%s is in force, because it was applied last; pbr watch was started with %s", now.Name, now.Watch)
 }
 
-// findRejected looks at the file that is named, and at the one in force. A rejected file that is
-// tried again is what the kernel holds, and in force on trial.
+// findRejected notes a file whose trial was undone.
 func (p *policyStatus) findRejected(named string, s applied.Store, now, held *applied.InForce) {
+	if rejected := rejectedNow(named, s, now, held); rejected != nil {
+		p.Rejected = &rejectedStatus{rejected.Name, rejected.At}
+		p.notes = append(p.notes, rejected.String()+": "+rejected.Advice())
+	}
+}
+
+// rejectedNow looks at the file that is named, and at the one in force; nil if neither was
+// rejected. A rejected file that is tried again is what the kernel holds, and in force on trial.
+func rejectedNow(named string, s applied.Store, now, held *applied.InForce) *applied.Rejection {
 	var files []string
 	if named != "" {
 		files = append(files, named)
@@ -163,11 +171,10 @@ func (p *policyStatus) findRejected(named string, s applied.Store, now, held *ap
 			return text, err
 		})
 		if rejected != nil && (held == nil || held.Hash != rejected.Hash) {
-			p.Rejected = &rejectedStatus{rejected.Name, rejected.At}
-			p.notes = append(p.notes, rejected.String()+": "+rejected.Advice())
-			return
+			return rejected
 		}
 	}
+	return nil
 }
 
 // findEdit checks whether the file in force was edited since it was applied. A broken file is

@@ -56,6 +56,8 @@ type Subject struct {
 	Problem, Hint string
 	// Other says that another file is in force, and OtherHint what to do; both empty if none is.
 	Other, OtherHint string
+	// Rejected says that the file's trial was undone, RejectedHint what to do; empty if it was not.
+	Rejected, RejectedHint string
 	// Doc is nil if there is no policy, or an invalid one. Want is its plan.
 	Doc  *policy.Document
 	Want *plan.Plan

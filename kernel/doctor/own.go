@@ -65,6 +65,8 @@ func (e *examination) inForce() {
 	s := e.facts.State
 	switch {
 	case e.Want == nil || !s.Compared:
+	case e.Rejected != "":
+		e.add(Warn, "policy", e.RejectedHint, "%s", e.Rejected)
 	case !s.Taken:
 		e.add(Warn, "kernel", "pbr apply --confirm 60s", "the policy was never applied")
 	case s.Behind > 0 && e.Other != "":
