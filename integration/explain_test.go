@@ -124,7 +124,17 @@ func TestExplainLive(t *testing.T) {
 			t.Errorf("explain changed something:\n%s\nbefore:\n%s", after, before)
 		}
 	})
+	step.Run("forwarding is off", func(t *testing.T) {
+		r.Sysctl("net/ipv4/ip_forward", "0")
+		defer r.Sysctl("net/ipv4/ip_forward", "1")
+		if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); !strings.Contains(a.text, "this machine does not forward it: net.ipv4.ip_forward is 0") {
+			t.Errorf("%s", a.text)
+		}
+	})
 	step.Run("an edit that is not applied", func(t *testing.T) {
+		if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); strings.Contains(a.text, "does not forward") {
+			t.Errorf("with forwarding: %s", a.text)
+		}
 		r.write(explainedPolicy + "[[policy]]\nname = \"new\"\nsrc = \"192.168.10.11\"\ntable = \"to2\"\n")
 		if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); a.By.Kind != "default" ||
 			!strings.Contains(a.text, "differs from the policy file") {

@@ -83,7 +83,8 @@ func surroundings(doc *policy.Document, k *kernel.Kernel, have *plan.Plan) (live
 		Translated: translatedWords(translations, func(dev string) bool {
 			return slices.ContainsFunc(doc.Uplinks, func(u policy.Uplink) bool { return u.Interface == dev })
 		}),
-		Domain: learnedNames(doc, k),
+		NotForwarding: func(iif string, family plan.Family) string { return notForwarding(k, iif, family) },
+		Domain:        learnedNames(doc, k),
 	}
 	if slices.ContainsFunc(doc.Policies, func(p policy.Policy) bool { return len(p.MAC) > 0 }) {
 		live.MACs, err = k.Neighbours()
@@ -104,6 +105,22 @@ func (s *situation) withoutUplink(uplink string) compiler.Health {
 		}
 	}
 	return down
+}
+
+// notForwarding is explain.Live's. For IPv4 the kernel asks the interface that a packet arrives on
+// (IN_DEV_FORWARD), for IPv6 the whole machine, or since Linux 6.17 the interface, too.
+func notForwarding(k *kernel.Kernel, iif string, family plan.Family) string {
+	path, further := "net/ipv4/conf/"+iif+"/forwarding", ""
+	if family == plan.IPv6 {
+		path, further = "net/ipv6/conf/all/forwarding", "net/ipv6/conf/"+iif+"/force_forwarding"
+	}
+	if set := k.Sysctls([]string{path, further}); set[path] != "0" || set[further] == "1" {
+		return ""
+	}
+	if family == plan.IPv4 && k.Sysctls([]string{"net/ipv4/ip_forward"})["net/ipv4/ip_forward"] == "0" {
+		path = "net/ipv4/ip_forward"
+	}
+	return strings.ReplaceAll(path, "/", ".")
 }
 
 // tampered says that others changed what is pbr's.

@@ -207,7 +207,7 @@ func wentText(item *tracedItem) string {
 	case "drop":
 		parts = append(parts, item.DroppedBy.String())
 	default:
-		parts = append(parts, "no further: no chain dropped it, so there is no route, or the kernel refused its source")
+		parts = append(parts, "no further: no chain dropped it, so there is no route, the kernel refused its source, or forwarding is off")
 	}
 	if item.Policy != nil {
 		parts = append(parts, "policy "+*item.Policy)

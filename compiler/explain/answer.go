@@ -260,6 +260,9 @@ func (x *Explainer) addWhy(a *Answer, p *walk.Packet) {
 	if a.Verdict == walk.Forwarded.String() && a.CTMark&x.plan.NumberMask() != 0 && !a.ManyMarks[1] {
 		a.Why = append(a.Why, "the connection is pinned to "+x.markName(a.CTMark))
 	}
+	if off := x.notForwarded(p, way); off != "" {
+		a.Why = append(a.Why, off)
+	}
 	if lost := x.lostAnswer(p, way); lost != "" {
 		a.Why = append(a.Why, lost)
 	}
@@ -288,6 +291,18 @@ func (x *Explainer) dropping(a *Answer) (notes []string) {
 		notes = append(notes, x.live.Dropping[hook]...)
 	}
 	return notes
+}
+
+// notForwarded says that this machine does not forward a packet, empty if it does.
+func (x *Explainer) notForwarded(p *walk.Packet, way *walk.Way) string {
+	if x.live.NotForwarding == nil || p.IIF == "" || way.Fate != walk.Forwarded {
+		return ""
+	}
+	setting := x.live.NotForwarding(p.IIF, plan.FamilyOf(p.Dst))
+	if setting == "" {
+		return ""
+	}
+	return "this machine does not forward it: " + setting + " is 0: pbr sets it with sysctl = true in [pbr]"
 }
 
 // lostAnswer says what keeps the answer of a packet that leaves through an uplink from coming back;

@@ -63,6 +63,9 @@ type Live struct {
 	// Translated says what others' tables do to the destination of a new connection's first packet,
 	// which is for the router itself if own is set; nil says nothing.
 	Translated func(p *walk.Packet, own bool) []string
+	// NotForwarding returns the setting that keeps packets of an IP version that arrive on an
+	// interface from being forwarded, empty if none does; nil is none.
+	NotForwarding func(iif string, family plan.Family) string
 }
 
 // Explainer answers for one policy.

@@ -268,7 +268,9 @@ func TestFindings(t *testing.T) {
 			[]string{"fail confirm"}},
 		"never applied": {func(_ *Subject, f *facts.Facts) { f.State.Taken = false },
 			[]string{"warn kernel: the policy was never applied"}},
-		"rejected": {func(s *Subject, f *facts.Facts) { s.Rejected, s.RejectedHint, f.State.Behind = "it was rejected", "correct it", 6 },
+		"rejected": {func(s *Subject, f *facts.Facts) {
+			s.Rejected, s.RejectedHint, f.State.Behind = "it was rejected", "correct it", 6
+		},
 			[]string{"warn policy: it was rejected - correct it"}},
 		"changed by one": {func(_ *Subject, f *facts.Facts) { f.State.Behind = 1 }, []string{"warn kernel", "in 1 object -"}},
 		"not known to be writable": {func(_ *Subject, f *facts.Facts) {

@@ -12,25 +12,35 @@ import (
 // nat writes an uplink's translation of source addresses, and why.
 func (p *proposal) nat(w *writer, u *uplink) {
 	if table := named(p.survey.Fixed, u.link.Name); table != "" {
-		w.say(fmt.Sprintf("Table %s translates to a fixed address here. pbr comes before it, and uses \"masquerade\" instead.", table))
+		w.say(fmt.Sprintf("Table %s translates to a fixed address here. With nat = \"none\" pbr leaves that to it; \"masquerade\" would come before it.", table))
 		w.key("nat", `"none"`)
+		if u.route6 != nil && !p.prefixHolder(u) {
+			w.key("nat6", `"masquerade"`)
+		}
 		return
 	}
 	if table := named(p.survey.SourceNAT, u.link.Name); table != "" {
 		w.say(fmt.Sprintf("Table %s translates here already. pbr comes before it, so that rule has no "+
 			"effect while pbr is in force.", table))
 	}
-	private4, public4, ula, global6 := p.insideAddresses()
+	private4, public4, _, _ := p.insideAddresses()
 	if public4 && !private4 {
 		w.say("The networks inside have public addresses.")
 		w.key("nat", `"none"`)
 		return
 	}
 	w.key("nat", `"masquerade"`)
-	if u.route6 != nil && global6 && !ula && u == p.first6() {
+	if p.prefixHolder(u) {
 		w.say("Hosts inside have global IPv6 addresses, presumably from this line. On other lines they have to be translated.")
 		w.key("nat6", `"none"`)
 	}
+}
+
+// prefixHolder reports whether the global IPv6 addresses of hosts inside are presumably from this
+// line.
+func (p *proposal) prefixHolder(u *uplink) bool {
+	_, _, ula, global6 := p.insideAddresses()
+	return u.route6 != nil && global6 && !ula && u == p.first6()
 }
 
 // named returns the table of a rule that names the interface.
