@@ -1,6 +1,9 @@
 package healthcheck
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // State is what is known of an uplink.
 type State string
@@ -146,6 +149,8 @@ type Status struct {
 	Closed bool `json:"closed,omitempty"`
 	// Since is when State began.
 	Since time.Time `json:"since"`
+	// Reason says, for people, why it began; empty for the first state of a run.
+	Reason string `json:"reason,omitempty"`
 	// RTT is the mean round trip, Loss the lost share (0 to 1) of the probes in the last `over`
 	// rounds, both of the target that ranks last among the best `quorum` ones: a dead target that
 	// quorum can do without does not count. RTT is 0 if nothing was answered. Jitter is the mean
@@ -173,6 +178,15 @@ type Status struct {
 
 // Dead reports whether connections through the uplink may be flushed.
 func (s Status) Dead() bool { return s.State.Dead() || s.Closed }
+
+// Why says what is wrong now, for people: why the state began where no failed round or link says
+// it, else the last failure.
+func (s Status) Why() string {
+	if s.State == Degraded || s.State == OverQuota {
+		return cmp.Or(s.Reason, s.LastFailure)
+	}
+	return s.LastFailure
+}
 
 // Dead reports whether the new state lets established connections be flushed.
 func (e Event) Dead() bool { return e.To.Dead() || e.Closed }

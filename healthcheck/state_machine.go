@@ -24,6 +24,8 @@ type stateMachine struct {
 	// state is what the three come to, since when.
 	state State
 	since time.Time
+	// reason says why state began.
+	reason string
 	// wasClosed is what closed was at the last event.
 	wasClosed bool
 
@@ -98,7 +100,7 @@ func newStateMachine(now time.Time, cfg Config, was Status) *stateMachine {
 	m.wasClosed = m.closed()
 	m.since = now
 	if m.state == was.State && !was.Since.IsZero() {
-		m.since = was.Since
+		m.since, m.reason = was.Since, was.Reason
 	}
 	return m
 }
@@ -154,7 +156,7 @@ func (m *stateMachine) change(now time.Time, why string) (Event, bool) {
 			m.damping.regained(now)
 		}
 	}
-	if m.state = state; !same {
+	if m.state, m.reason = state, why; !same {
 		m.since = now
 	}
 	m.wasClosed = m.closed()
@@ -317,7 +319,9 @@ func (m *stateMachine) Configure(now time.Time, cfg Config) (Event, bool) {
 		m.returned = m.returned && m.verdict == Start // a link's gateway comes after its address
 		why = m.restart(now, "the gateway changed")
 	case !old.sameGateways(m.cfg) || !old.sameProbes(m.cfg):
-		m.forgetRounds()
+		if m.forgetRounds(); m.verdict.Usable() && m.link.Good() { // -- what is not probed any more did not fail
+			m.lastFailure, m.lastFailureAt = "", time.Time{}
+		}
 	}
 	return m.change(now, why)
 }
@@ -351,8 +355,8 @@ func (m *stateMachine) Status(now time.Time) Status {
 	d := m.damping
 	d.forget(now)
 	s := Status{
-		UplinkVersion: m.cfg.UplinkVersion, State: m.state, Closed: m.closed(), Since: m.since, RTT: q.rtt,
-		Jitter: q.jitter, Loss: q.loss, Rounds: m.rounds,
+		UplinkVersion: m.cfg.UplinkVersion, State: m.state, Closed: m.closed(), Since: m.since, Reason: m.reason,
+		RTT: q.rtt, Jitter: q.jitter, Loss: q.loss, Rounds: m.rounds,
 		LastFailure: m.lastFailure, LastFailureAt: m.lastFailureAt, ProbeError: m.probeError, Flaps: d.flaps,
 	}
 	if d.held(now) && !m.state.Usable() {

@@ -183,6 +183,26 @@ func TestMachine(t *testing.T) {
 	}
 }
 
+// Why a state began is kept over a restart, and a failure is forgotten with what was probed.
+func TestWhy(t *testing.T) {
+	s := &script{m: newStateMachine(epoch, Config{UplinkVersion: UplinkVersion{Uplink: "isp1", Version: 4}, Method: MethodPing, MaxLoss: 0.2, Over: 5}, Status{}), now: epoch}
+	s.play(t, "g g g b b")
+	was := s.m.Status(s.now)
+	if was.State != Degraded || !strings.Contains(was.Why(), "loss of 40 %") || was.LastFailure != "192.0.2.1: "+errLost.Error() {
+		t.Errorf("degraded: %+v", was)
+	}
+	if again := newStateMachine(s.now, s.m.cfg, was).Status(s.now); again.Why() != was.Why() {
+		t.Errorf("after a restart: %q, not %q", again.Why(), was.Why())
+	}
+	s.play(t, "g g g g g g")
+	next := s.m.cfg
+	next.Targets = []string{"8.8.8.8"}
+	s.m.Configure(s.now, next)
+	if got := s.m.Status(s.now); got.State != Up || got.LastFailure != "" || !got.LastFailureAt.IsZero() {
+		t.Errorf("with another target: %+v", got)
+	}
+}
+
 // The last failure is the link's when that was lost, and stays known, with its time, afterwards.
 func TestLastFailureOfTheLink(t *testing.T) {
 	for _, row := range []struct{ words, failure, reason string }{

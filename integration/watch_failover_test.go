@@ -111,6 +111,12 @@ func TestWatchLoss(t *testing.T) {
 	w.waitState("isp1", "degraded")
 	w.waitArrives(byDefault, "isp2")
 	first.stillUp("isp1 degraded")
+	if x := w.router.must("explain", byDefault.String(), "9.9.9.9:443/tcp"); !matches(`isp1.* is degraded since .*: loss of \d+ %`, unfolded(x)) {
+		t.Errorf("explain does not say why isp1 is degraded:\n%s", x)
+	}
+	if text := w.router.pbr("status").Stdout; !matches(`(?m)^isp1 .*degraded.*loss of \d+ %`, text) {
+		t.Errorf("pbr status does not say why isp1 is degraded:\n%s", text)
+	}
 	w.ISPs["isp1"].NFT("delete table inet loss\n")
 	w.waitState("isp1", "up")
 	w.waitArrives(byDefault, "isp1")

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -37,6 +38,9 @@ func (w *watched) quota(uplink string) (left, extra uint64) {
 	return 0, 0
 }
 
+// unfolded is the text of pbr explain without its line breaks.
+func unfolded(text string) string { return regexp.MustCompile(`\n│? +`).ReplaceAllString(text, " ") }
+
 // A quota that is used up takes new connections away, over restarts, until it is reset; an order is
 // stronger.
 func TestWatchQuota(t *testing.T) {
@@ -58,6 +62,17 @@ func TestWatchQuota(t *testing.T) {
 		if res := w.router.pbr("status"); res.Code != 3 ||
 			!matches(`(?m)^quota of isp1: .* used up, reset on \d+-\d+-01 00:00$`, res.Stdout) {
 			t.Errorf("exit status %d:\n%s", res.Code, res.Stdout)
+		}
+	})
+	step.Run("explain and doctor say so, and what adds to it", func(t *testing.T) {
+		const why = `its quota is used up until \d+-\d+-01 00:00`
+		if x := w.router.must("explain", byDefault.String(), "9.9.9.9:443/tcp"); !matches(`it is over-quota since .*: `+why+
+			`: pbr uplink isp1 quota \+5GB`, unfolded(x)) {
+			t.Errorf("explain:\n%s", x)
+		}
+		if text := w.router.pbr("doctor").Stdout; !matches(`isp1 \(wan1\) +pbr watch has it over-quota: `+why, text) ||
+			!strings.Contains(text, "pbr uplink isp1 quota +5GB") {
+			t.Errorf("doctor:\n%s", text)
 		}
 	})
 	step.Run("the count outlives the watch", func(t *testing.T) {

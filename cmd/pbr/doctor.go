@@ -98,7 +98,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	if report != nil {
 		f.State.WatchPID, statuses = report.PID, report.Uplinks
 	}
-	f.Watched = watchedFacts(statuses)
+	f.Watched = watchedFacts(statuses, quotasOf(report, s.Doc, k))
 	if s.Doc != nil {
 		f.Fetched = fetchedFacts(k, s.Doc)
 		f.Hook = hookFact(s.Doc)
@@ -162,12 +162,15 @@ func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*do
 }
 
 // watchedFacts are the uplinks' states, both IP versions of one together.
-func watchedFacts(statuses []healthcheck.Status) (out []facts.Watched) {
+func watchedFacts(statuses []healthcheck.Status, quotas map[string]*daemon.QuotaStatus) (out []facts.Watched) {
 	for _, u := range daemon.UplinkStates(statuses) {
 		w := facts.Watched{Uplink: u.Uplink, State: u.State(), Usable: !u.Failed()}
 		for _, s := range u.Versions {
 			if s.State.Failed() && s.State != healthcheck.ForcedDown {
-				w.LastFailure = cmp.Or(w.LastFailure, s.LastFailure)
+				w.LastFailure = cmp.Or(w.LastFailure, s.Why())
+			}
+			if s.State == healthcheck.OverQuota {
+				w.LastFailure, w.Remedy = spentText(quotas[s.Uplink]), moreQuota(s.Uplink)
 			}
 		}
 		out = append(out, w)

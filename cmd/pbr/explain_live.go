@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/explain"
 	"pbr/compiler/plan"
@@ -44,7 +45,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	if len(strange) > 0 {
 		live.Others = append(live.Others, tampered+" ("+firstOf(strange)+"), which this answer ignores")
 	}
-	live.Health, live.NoFlowtables = now.reasons(), now.host.NoFlowtables
+	live.Health, live.NoFlowtables = now.reasons(quotasOf(now.watch, f.doc, k)), now.host.NoFlowtables
 	live.Failing = func(uplink string) *plan.Plan {
 		p, _ := compiled.Compile(now.host, now.withoutUplink(uplink))
 		return p
@@ -139,7 +140,7 @@ func firstOf(list []string) string {
 }
 
 // reasons are why uplinks are not used, by name.
-func (s *situation) reasons() map[string]string {
+func (s *situation) reasons(quotas map[string]*daemon.QuotaStatus) map[string]string {
 	statuses, down := s.lastHealth.Uplinks, s.down()
 	if s.watch != nil {
 		statuses = s.watch.Uplinks
@@ -147,14 +148,14 @@ func (s *situation) reasons() map[string]string {
 	out := map[string]string{}
 	for _, u := range statuses {
 		if down.Order(u.Uplink, plan.Family(u.Version)) > 0 && out[u.Uplink] == "" {
-			out[u.Uplink] = reason(u)
+			out[u.Uplink] = reason(u, quotas[u.Uplink])
 		}
 	}
 	return out
 }
 
 // reason words why an uplink is not used.
-func reason(u healthcheck.Status) string {
+func reason(u healthcheck.Status, quota *daemon.QuotaStatus) string {
 	text := fmt.Sprintf("it is %s", u.State)
 	if !u.Since.IsZero() {
 		text += " since " + u.Since.Local().Format("2006-01-02 15:04:05") + fmt.Sprintf(" (%s)",
@@ -163,8 +164,10 @@ func reason(u healthcheck.Status) string {
 	switch {
 	case u.State == healthcheck.ForcedDown: // its last failure may be of long ago
 		text += ": pbr uplink " + u.Uplink + " auto ends that"
-	case u.LastFailure != "":
-		text += ": " + u.LastFailure
+	case u.State == healthcheck.OverQuota:
+		text += ": " + spentText(quota) + ": " + moreQuota(u.Uplink)
+	case u.Why() != "":
+		text += ": " + u.Why()
 	}
 	return text
 }

@@ -127,12 +127,12 @@ func graphLive(s *statusResult) *graph.Live {
 	return live
 }
 
-// whyUnusable is the state and the last failure of an uplink that is not usable.
+// whyUnusable is the state of an uplink that is not usable, and what is wrong with it.
 func whyUnusable(u uplinkStatus) string {
-	if u.Usable || u.LastFailure == "" || u.State == string(healthcheck.ForcedDown) {
+	if u.Usable || u.why == "" || u.State == string(healthcheck.ForcedDown) {
 		return ""
 	}
-	return u.State + ": " + u.LastFailure
+	return u.State + ": " + u.why
 }
 
 // elsewhere reports whether none of a policy's new connections can go to its target, an uplink or

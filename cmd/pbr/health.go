@@ -82,8 +82,8 @@ func lastHealthText(s healthcheck.Status, age time.Duration) string {
 			s.Uplink, span(time.Since(s.Since)), s.Uplink)
 	case !s.State.Usable():
 		why := ""
-		if s.LastFailure != "" {
-			why = " (" + s.LastFailure + ")"
+		if s.Why() != "" {
+			why = " (" + s.Why() + ")"
 		}
 		return fmt.Sprintf("uplink %s is not used: pbr watch, which is not running any more, found it %s%s; "+
 			"this last known health is used for another %s, unless pbr watch finds it up",

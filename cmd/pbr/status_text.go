@@ -178,6 +178,8 @@ func checkCells(u checkStatus, now time.Time) []string {
 	switch {
 	case u.ProbeError != "":
 		*last = u.ProbeError
+	case u.why != u.LastFailure && u.why != "" && !u.Usable: // no failed round
+		*last = u.why
 	case u.LastFailureAt != nil && (!u.Usable || now.Sub(*u.LastFailureAt) < failureShown):
 		*last = fmt.Sprintf("%s, %s ago", u.LastFailure, span(now.Sub(*u.LastFailureAt)))
 	case u.LastFailure != "" && !u.Usable: // what the link shows now

@@ -45,9 +45,11 @@ type checkStatus struct {
 	Rounds        int        `json:"rounds,omitempty"`
 	LastFailure   string     `json:"last_failure,omitempty"`
 	LastFailureAt *time.Time `json:"last_failure_at,omitempty"`
-	ProbeError    string     `json:"probe_error,omitempty"`
-	Flaps         int        `json:"flaps"`
-	HeldUntil     *time.Time `json:"held_until,omitempty"`
+	// why is what is wrong now.
+	why        string
+	ProbeError string     `json:"probe_error,omitempty"`
+	Flaps      int        `json:"flaps"`
+	HeldUntil  *time.Time `json:"held_until,omitempty"`
 }
 
 // failed reports whether a version that the uplink is meant to have is not in use, or in doubt.
@@ -124,7 +126,7 @@ func checked(s healthcheck.Status) checkStatus {
 		State: string(s.State), Usable: s.State.Usable() || s.State == unchecked, Since: known(s.Since),
 		RTT: ms(s.RTT), Jitter: ms(s.Jitter), Loss: loss, Rounds: s.Rounds,
 		LastFailure: s.LastFailure, LastFailureAt: known(s.LastFailureAt), ProbeError: s.ProbeError,
-		Flaps: s.Flaps, HeldUntil: known(s.HeldUntil),
+		Flaps: s.Flaps, HeldUntil: known(s.HeldUntil), why: s.Why(),
 	}
 }
 

@@ -85,6 +85,31 @@ func quotasAlone(doc *policy.Document, k *kernel.Kernel) map[string]*daemon.Quot
 	return out
 }
 
+// quotasOf are the quotas by uplink: those of the running watch, or else those that were saved.
+func quotasOf(watch *daemon.Report, doc *policy.Document, k *kernel.Kernel) map[string]*daemon.QuotaStatus {
+	switch {
+	case watch != nil:
+		return watch.Quotas
+	case doc != nil:
+		return quotasAlone(doc, k)
+	}
+	return nil
+}
+
+// spentText says that a quota is used up, and for how long, if that is known.
+func spentText(q *daemon.QuotaStatus) string {
+	if q == nil {
+		return "its quota is used up"
+	}
+	return "its quota is used up until " + q.Resets.Format(resetTime)
+}
+
+// moreQuota is the command that adds to an uplink's quota.
+func moreQuota(uplink string) string { return "pbr uplink " + uplink + " quota +5GB" }
+
+// resetTime is how the end of a quota's period is written.
+const resetTime = "2006-01-02 15:04"
+
 // ample is the share of a quota that is left without a line of its own where there are many.
 const ample = 10
 
@@ -106,7 +131,7 @@ func (f folding) quotaLines(uplinks []uplinkStatus) (lines []string) {
 		if q.Left == 0 {
 			text = fmt.Sprintf("quota of %s: %s used up", u.Name, size(&may))
 		}
-		lines = append(lines, text+", reset on "+q.Resets.Format("2006-01-02 15:04"))
+		lines = append(lines, text+", reset on "+q.Resets.Format(resetTime))
 	}
 	if left > 0 {
 		lines = append(lines, fmt.Sprintf("quotas of %s: a tenth or more is left", counted(left, "uplink")))

@@ -247,6 +247,9 @@ func TestFindings(t *testing.T) {
 		"found down": {func(_ *Subject, f *facts.Facts) {
 			f.Watched = []facts.Watched{{Uplink: "isp2", State: "down", LastFailure: "9.9.9.9: no answer"}}
 		}, []string{"fail isp2 (wan2): pbr watch has it down: 9.9.9.9: no answer"}},
+		"over its quota": {func(_ *Subject, f *facts.Facts) {
+			f.Watched = []facts.Watched{{Uplink: "isp2", State: "over-quota", LastFailure: "its quota is used up", Remedy: "pbr uplink isp2 quota +5GB"}}
+		}, []string{"fail isp2 (wan2): pbr watch has it over-quota: its quota is used up - pbr uplink isp2 quota +5GB"}},
 		"set to down, and no watch": {func(_ *Subject, f *facts.Facts) {
 			f.State.WatchPID, f.Watched = 0, []facts.Watched{{Uplink: "isp2", State: "forced-down"}}
 		}, []string{"fail isp2 (wan2): it is not used, as it was last forced-down", "pbr uplink isp2 auto"}},

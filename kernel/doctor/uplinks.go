@@ -70,6 +70,7 @@ func (e *examination) unusable(subject string, u *policy.Uplink, w facts.Watched
 	if w.LastFailure == "" {
 		do = "pbr uplink " + u.Name + " auto, if it was set to down; pbr status shows details"
 	}
+	do = cmp.Or(w.Remedy, do)
 	text := cmp.Or(w.LastFailure, "set by pbr uplink, or not yet up again")
 	if e.facts.State.WatchPID == 0 {
 		e.add(Fail, subject, do, "it is not used, as it was last %s: %s", w.State, text)

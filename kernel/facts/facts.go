@@ -248,5 +248,7 @@ type Gateway struct {
 // Watched is an uplink's state in a running watch, or the last known one.
 type Watched struct {
 	Uplink, State, LastFailure string
-	Usable                     bool
+	// Remedy is what to do about it, where the state says so.
+	Remedy string
+	Usable bool
 }

@@ -24,8 +24,7 @@ func (w *Watcher) logKept() {
 		_, was := w.kept[table]
 		switch {
 		case is && !was:
-			w.Log.Warn(fmt.Sprintf("table %s has no usable uplink left: the routes over the last one stay, "+
-				"in case its check is wrong", table),
+			w.Log.Warn(fmt.Sprintf("table %s has no usable uplink left: the routes over the last one stay, %s", table, w.whyKept(uplinks)),
 				"uplinks", strings.Join(uplinks, " "))
 		case was && !is && !closed(w.shared.outline(), w.want, table):
 			w.Log.Info(fmt.Sprintf("table %s has a usable uplink again", table))
@@ -34,6 +33,16 @@ func (w *Watcher) logKept() {
 	w.logSpent()
 	w.logFallbacks()
 	w.kept = now
+}
+
+// whyKept says why routes over unusable uplinks stay.
+func (w *Watcher) whyKept(uplinks []string) string {
+	for uv, s := range w.health.statuses {
+		if slices.Contains(uplinks, uv.Uplink) && s.State.Dead() && !ordered(s.State) {
+			return "in case its check is wrong"
+		}
+	}
+	return "as there is no other"
 }
 
 // closed reports whether a table leads nowhere in an IP version, by intent.
