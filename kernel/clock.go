@@ -110,7 +110,7 @@ func ruleData(rule string) []byte {
 		b.WriteString("TZif2")
 		b.Write(make([]byte, 15))
 		for _, n := range []uint32{0, 0, 0, 0, 1, 4} { // one type of local time, and the letters of its name
-			_ = binary.Write(&b, binary.BigEndian, n)
+			b.Write(binary.BigEndian.AppendUint32(nil, n))
 		}
 		b.Write(make([]byte, 6))
 		b.WriteString("UTC\x00")

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"pbr/cmd/pbr/cli"
@@ -15,9 +15,29 @@ import (
 const (
 	unknownOption = "flag provided but not defined: -"
 	missingValue  = "flag needs an argument: -"
-	invalidValue  = "invalid value %q for flag -%s"
-	invalidSwitch = "invalid boolean value %q for -%s"
 )
+
+// invalidOption is what package flag says before and after a value that does not fit; the option's
+// name follows.
+type invalidOption struct{ before, after string }
+
+var (
+	invalidValue  = invalidOption{"invalid value ", " for flag -"}
+	invalidSwitch = invalidOption{"invalid boolean value ", " for -"}
+)
+
+// read takes such a text apart.
+func (i invalidOption) read(text string) (value, name string, ok bool) {
+	text, is := strings.CutPrefix(text, i.before)
+	quoted, err := strconv.QuotedPrefix(text)
+	if !is || err != nil {
+		return "", "", false
+	}
+	value, _ = strconv.Unquote(quoted) // it is quoted
+	name, ok = strings.CutPrefix(text[len(quoted):], i.after)
+	name, _, _ = strings.Cut(name, ":")
+	return value, name, ok
+}
 
 // badOption is what an unknown or malformed option gives. The library would print the help as well.
 func badOption(ctx *cli.Context, err error, _ bool) error {
@@ -33,12 +53,10 @@ func badOption(ctx *cli.Context, err error, _ bool) error {
 		v := valueOf(flags, name)
 		return usageError("%s needs %s: %s %[1]s %[4]s", dashed(name), v.needs, command, v.example)
 	}
-	var value, name string
-	if n, _ := fmt.Sscanf(text, invalidSwitch, &value, &name); n == 2 {
-		return usageError("%s takes no value, but got %q", dashed(strings.TrimSuffix(name, ":")), value)
+	if value, name, is := invalidSwitch.read(text); is {
+		return usageError("%s takes no value, but got %q", dashed(name), value)
 	}
-	if n, _ := fmt.Sscanf(text, invalidValue, &value, &name); n == 2 {
-		name = strings.TrimSuffix(name, ":")
+	if value, name, is := invalidValue.read(text); is {
 		v := valueOf(flags, name)
 		_, kind, _ := strings.Cut(v.needs, " ")
 		return usageError("%s: invalid %s %q: write %s", dashed(name), kind, value, v.example)

@@ -3,6 +3,7 @@ package nft
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"pbr/compiler/plan"
@@ -35,8 +36,12 @@ func (o TraceOwner) comment() string {
 
 // readTraceOwner reads a comment.
 func readTraceOwner(comment string) (o TraceOwner, ok bool) {
-	n, err := fmt.Sscanf(comment, "pbr trace, process %d, started %s", &o.PID, &o.Start)
-	return o, err == nil && n == 2 && o.comment() == strings.TrimSpace(comment)
+	comment = strings.TrimSpace(comment)
+	_, owner, _ := strings.Cut(comment, "process ")
+	pid, start, _ := strings.Cut(owner, ", started ")
+	number, err := strconv.Atoi(pid)
+	o = TraceOwner{number, start}
+	return o, err == nil && start != "" && !strings.Contains(start, " ") && o.comment() == comment
 }
 
 // TraceFilter selects packets: each list of matches is a rule.
