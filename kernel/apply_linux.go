@@ -92,6 +92,7 @@ func (k *Kernel) compareAndSend(ctx context.Context, want *plan.Plan, lenient bo
 		a.end = have
 		return a.report, a.finish()
 	}
+	next.Changing = j.Changing || a.report.Changes.Ruleset()
 	if err := a.writeJournal(next); err != nil && j.needs(next) {
 		return nil, err
 	}
@@ -167,7 +168,7 @@ func (a *application) stage(p *plan.Plan, tables []uint32, intermediate bool) er
 func (a *application) aim(want *plan.Plan) (*difference, error) {
 	a.want, a.owned = want, claimsOf(want)
 	begun := *a.journal
-	begun.Next = nil // -- nothing was changed for that plan yet
+	begun.Next, begun.Changing = nil, true // -- nothing was changed for that plan yet
 	err := a.writeJournal(begun.with(a.owned, nil))
 	var have *live
 	if err == nil {
@@ -211,7 +212,7 @@ func (a *application) finish() error {
 	if a.marks.failed {
 		next = a.journal.inForce(a.owned) // -- the journal keeps what remains to be changed
 	}
-	next.Unadopted = a.unadopted
+	next.Unadopted, next.Changing = a.unadopted, false
 	err := a.writeJournal(next)
 	if err == nil && a.end != nil {
 		a.report.Held = a.Kernel.held(a.want, a.end)

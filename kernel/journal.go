@@ -29,6 +29,9 @@ type journal struct {
 	// Unadopted means that the table was created, and older connections have not been examined
 	// since.
 	Unadopted bool `json:"unadopted,omitempty"`
+	// Changing means that an apply has begun to change the table and has not finished: what the
+	// table has less than the last finished apply left may be its work.
+	Changing bool `json:"changing,omitempty"`
 	// Sysctls are the settings that pbr changed, sorted by path.
 	Sysctls []setting `json:"sysctls,omitempty"`
 }
@@ -123,7 +126,7 @@ func (j *journal) bases() (out []uint32) {
 
 // with returns the journal to write before applying a plan that owns o and changes the settings.
 func (j *journal) with(o owned, settings []setting) *journal {
-	next := &journal{Owned: slices.Clone(j.Owned), Unadopted: j.Unadopted, Sysctls: slices.Clone(j.Sysctls)}
+	next := &journal{Owned: slices.Clone(j.Owned), Unadopted: j.Unadopted, Changing: j.Changing, Sysctls: slices.Clone(j.Sysctls)}
 	if j.Next != nil && !j.Next.equal(o) && !slices.ContainsFunc(j.Owned, j.Next.equal) {
 		left := *j.Next
 		left.Attempted = true
@@ -146,7 +149,7 @@ func (j *journal) with(o owned, settings []setting) *journal {
 // inForce returns the journal to write when the plan that owns o is in force, while connections may
 // still have marks of earlier plans.
 func (j *journal) inForce(o owned) *journal {
-	next := &journal{Owned: []owned{o}, Unadopted: j.Unadopted, Sysctls: j.Sysctls}
+	next := &journal{Owned: []owned{o}, Unadopted: j.Unadopted, Changing: j.Changing, Sysctls: j.Sysctls}
 	for _, old := range j.Owned {
 		if !old.equal(o) {
 			next.Owned = append(next.Owned, old)
@@ -257,9 +260,9 @@ func Unwritten(err error) bool {
 }
 
 // needs reports whether next has anything new compared with was that has to be recorded before a
-// change. Unadopted alone only matters to a run after a kill.
+// change. Unadopted and Changing alone only matter to a run after a kill.
 func (j *journal) needs(next *journal) bool {
 	n := *next
-	n.Unadopted = j.Unadopted
+	n.Unadopted, n.Changing = j.Unadopted, j.Changing
 	return !reflect.DeepEqual(j, &n)
 }

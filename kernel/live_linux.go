@@ -42,6 +42,9 @@ func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, err
 	if l.nft, l.last, l.known, err = k.readRuleset(&want.Ruleset, before); err != nil {
 		return nil, err
 	}
+	if before == nil && j.Changing {
+		l.last = nil // -- the apply that was killed may have removed what is missing
+	}
 	l.plan.Ruleset = l.nft.Ruleset
 	for _, s := range want.Sysctls {
 		v, err := route.ReadSysctl(s.Path)
