@@ -26,8 +26,8 @@ const (
 	sourcesPart = 4
 )
 
-// widestSource returns the shortest prefix of a source that says something: a LAN is rarely smaller,
-// and with a prefix of all of it every packet would be found.
+// widestSource returns the shortest prefix of a source that says something: a LAN is rarely
+// smaller, and with a prefix of all of it every packet would be found.
 func widestSource(family plan.Family) uint8 {
 	if family == plan.IPv4 {
 		return 25

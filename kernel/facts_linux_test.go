@@ -26,7 +26,8 @@ func TestFeatures(t *testing.T) {
 		}
 	}
 	t.Run("all of them are tried", func(t *testing.T) {
-		for _, name := range []facts.FeatureName{facts.NFTables, facts.Flowtable, facts.ConntrackList, facts.RuleDSCP, facts.Multipath6, facts.Cgroups} {
+		for _, name := range []facts.FeatureName{facts.NFTables, facts.Flowtable, facts.ConntrackList, facts.RuleDSCP, facts.Multipath6,
+			facts.Cgroups} {
 			if !seen[name] {
 				t.Errorf("%s was not tried: %v", name, found)
 			}

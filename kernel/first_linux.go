@@ -13,8 +13,9 @@ import (
 
 // On a first apply others may have routed and translated connections so far. Their unmarked packets
 // must not be routed anew before they are pinned: the kernel ends a masqueraded connection when one
-// of its packets leaves through another interface (nf_nat_oif_changed, net/netfilter/nf_nat_core.c).
-// So the rules for unmarked packets come after the ruleset and the pins.
+// of its packets leaves through another interface (nf_nat_oif_changed,
+// net/netfilter/nf_nat_core.c). So the rules for unmarked packets come after the ruleset and the
+// pins.
 
 // first reports whether nothing of pbr is in this network namespace.
 func (a *application) first(have *live) bool {

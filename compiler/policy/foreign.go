@@ -53,7 +53,7 @@ var foreignKeys = []foreign{
 	{"connection-mark connection-state ct-state state", "policy", "", "not needed: a policy sees the first packet of a connection, and the rest follows"},
 	{"chain hook table-chain", "policy", "", `not needed: forwarded connections are meant, and the router's own with from = "local"`},
 	{"in-interface-list inbound-interface-list", "policy", "", `write the list's interfaces: from = ["eth1", "eth2"]`},
-	{"out-interface out-interface-list outbound-interface oif", "policy", "", "not needed: the policy decides which way a connection goes out"},
+	{"out-interface out-interface-list outbound-interface oif", "policy", "", "not needed: the policy chooses the uplink"},
 
 	{"check-gateway interface-health health-check", "uplink", "", `write check = "ping"`},
 	{"track-ip track-method reliability count size interval timeout up down failure-interval " +

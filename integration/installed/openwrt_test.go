@@ -11,8 +11,8 @@ import (
 	"pbr/integration/steps"
 )
 
-// OpenWrt's service, on a system whose shell and tools are busybox's, whose /var is a link into /tmp
-// and which has no /run, as before OpenWrt 24.10. testdata/rc.common stands in for OpenWrt's.
+// OpenWrt's service, on a system whose shell and tools are busybox's, whose /var is a link into
+// /tmp and which has no /run, as before OpenWrt 24.10. testdata/rc.common stands in for OpenWrt's.
 func TestOpenWrtService(t *testing.T) {
 	needPackages(t)
 	n := lab.Build(lab.New(t), lab.Spec{

@@ -25,8 +25,8 @@ type Facts struct {
 type Verdict struct {
 	// Delete means that the connection is deleted: its next packet starts a new one.
 	Delete bool
-	// Exposed means that a strict policy is why, and that nothing translated the connection: a packet
-	// of its far end still finds the way to the host that opened it.
+	// Exposed means that a strict policy is why, and that nothing translated the connection: a
+	// packet of its far end still finds the way to the host that opened it.
 	Exposed bool
 	// Pin is the mark to set; 0 to leave the mark as it is.
 	Pin uint32

@@ -12,7 +12,8 @@ import (
 // nat writes an uplink's translation of source addresses, and why.
 func (p *proposal) nat(w *writer, u *uplink) {
 	if table := named(p.survey.Fixed, u.link.Name); table != "" {
-		w.say(fmt.Sprintf("Table %s translates to a fixed address here. With nat = \"none\" pbr leaves that to it; \"masquerade\" would come before it.", table))
+		w.say(fmt.Sprintf("Table %s translates to a fixed address here. With nat = \"none\" pbr leaves that to it; "+
+			"\"masquerade\" would come before it.", table))
 		w.key("nat", `"none"`)
 		if u.route6 != nil && !p.prefixHolder(u) {
 			w.key("nat6", `"masquerade"`)

@@ -106,7 +106,8 @@ func TestReloadFollowsTheHost(t *testing.T) {
 	})
 }
 
-// TestReloadIsNotTriedAgain: what comes from the policy itself is final, and the log says what to do.
+// TestReloadIsNotTriedAgain: what comes from the policy itself is final, and the log says what to
+// do.
 func TestReloadIsNotTriedAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		text    string
