@@ -96,6 +96,14 @@ func scheduleSet(p *policy.Policy) string {
 	return name
 }
 
+// ScheduleSet names the set of the windows in which a policy is in force, empty if it always is.
+func ScheduleSet(p *policy.Policy) string {
+	if len(p.Schedule) == 0 {
+		return ""
+	}
+	return scheduleSet(p)
+}
+
 // closes reports whether a policy keeps connections from other uplinks.
 func closes(p *policy.Policy) bool { return p.Strict || p.Target.Refuses() }
 

@@ -58,6 +58,9 @@ func TestScheduleSwitches(t *testing.T) {
 	step := steps.Of(t)
 	step.Run("new connections follow the clock", func(t *testing.T) {
 		lab.WaitFor(t, "the switch", func() bool { return w.arrives(begins) == "isp2" && w.arrives(ends) == "isp1" })
+		if res := pbr("status"); strings.Count(res.Stdout, "- (outside its schedule until ") != 1 {
+			t.Errorf("status does not say that one policy is outside its schedule:\n%s%s", res.Stdout, res.Stderr)
+		}
 		if time.Now().Before(noon.Add(-time.Second)) {
 			t.Error("it switched too early")
 		}

@@ -17,7 +17,7 @@ func TestForwardingEnded(t *testing.T) {
 		"off": {[]plan.SysctlChange{{Path: "net/ipv4/ip_forward", Have: "1", Want: "0"},
 			{Path: "net/ipv4/conf/wan/rp_filter", Have: "2", Want: "0"}},
 			[]string{"sysctls: 2 restored", "forwarding of IPv4: off, as before pbr switched it on (net.ipv4.ip_forward = 0): " +
-				"a policy with [pbr] sysctl = true, for others' traffic, switches it on"}},
+				"a policy for others' traffic with [pbr] sysctl = true switches it on, for IP versions that an uplink carries"}},
 		"as it was": {[]plan.SysctlChange{{Path: "net/ipv6/conf/all/forwarding", Have: "2", Want: "1"}}, []string{"sysctls: 1 restored"}},
 		"no other":  {[]plan.SysctlChange{{Path: "net/ipv4/conf/wan/rp_filter", Have: "2", Want: "0"}}, []string{"sysctls: 1 restored"}},
 		"nothing":   {},

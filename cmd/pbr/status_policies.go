@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
@@ -25,6 +26,10 @@ type steeringStatus struct {
 	Hits *uint64 `json:"hits,omitempty"`
 	// Problem says what is wrong; empty if nothing is.
 	Problem string `json:"problem,omitempty"`
+	// Outside is set while the policy is outside its schedule and matches nothing, until NextWindow,
+	// if that is known.
+	Outside    bool       `json:"outside_schedule,omitempty"`
+	NextWindow *time.Time `json:"next_window,omitempty"`
 	// only is daemon.OutlineSelector.Only.
 	only plan.Family
 }
@@ -55,6 +60,9 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 		if n, counted := packets[p.Counter]; counted || st.applied {
 			one.Hits = &n // of a policy that others cover nothing counts
 		}
+		if i := slices.IndexFunc(live.Ruleset.Sets, func(s plan.Set) bool { return s.Name == p.Schedule }); p.Schedule != "" && i >= 0 {
+			one.Outside, one.NextWindow = outsideWindows(live.Ruleset.Sets[i].Elements, time.Now())
+		}
 		s.Policies = append(s.Policies, one)
 	}
 	for _, r := range o.Rules {
@@ -65,6 +73,22 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 		}
 		s.Rules = append(s.Rules, one)
 	}
+}
+
+// outsideWindows reports whether a time is in none of some windows, and when the next one begins.
+func outsideWindows(windows []plan.Element, now time.Time) (outside bool, next *time.Time) {
+	for _, w := range windows {
+		from, to := time.Unix(int64(w.From.Seconds()), 0), time.Unix(int64(w.To.Seconds()), 0)
+		switch {
+		case from.After(now):
+			if next == nil || from.Before(*next) {
+				next = &from
+			}
+		case now.Before(to):
+			return false, nil
+		}
+	}
+	return true, next
 }
 
 // one is a policy's, or rule's, status without its hits. only is daemon.OutlineSelector.Only.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
@@ -53,6 +54,37 @@ func TestProblemOfVersion(t *testing.T) {
 			one := st.one("p", 1, c.target, c.only)
 			if uses := folding(false).usesText(&one); one.Problem != c.problem || uses != c.uses {
 				t.Errorf("problem %q, uses %q; want %q, %q", one.Problem, uses, c.problem, c.uses)
+			}
+		})
+	}
+}
+
+// A policy outside its schedule uses no uplink, and says from when on it does.
+func TestOutsideSchedule(t *testing.T) {
+	now := time.Date(2026, 3, 4, 18, 26, 0, 0, time.Local)
+	window := func(from, to time.Duration) plan.Element {
+		return plan.Element{From: plan.KeyFromSeconds(now.Add(from).Unix()), To: plan.KeyFromSeconds(now.Add(to).Unix())}
+	}
+	for _, c := range []struct {
+		name    string
+		windows []plan.Element
+		want    string
+	}{
+		{"within one", []plan.Element{window(-time.Hour, time.Hour), window(24*time.Hour, 25*time.Hour)}, ""},
+		{"before one", []plan.Element{window(48*time.Hour, 49*time.Hour), window(154*time.Minute, 3*time.Hour)}, "21:00"},
+		{"days before one", []plan.Element{window(48*time.Hour, 49*time.Hour)}, "Fri 2026-03-06 18:26"},
+		{"at its end", []plan.Element{window(-time.Hour, 0)}, "never"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := ""
+			switch outside, next := outsideWindows(c.windows, now); {
+			case next != nil:
+				got = windowText(*next, now)
+			case outside:
+				got = "never"
+			}
+			if got != c.want {
+				t.Errorf("outside until %q, want %q", got, c.want)
 			}
 		})
 	}

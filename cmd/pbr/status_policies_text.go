@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
@@ -120,9 +121,23 @@ func targetText(t daemon.OutlineTarget) string {
 	return text
 }
 
+// windowText is when a window begins: without the day, if that is within a day.
+func windowText(at, now time.Time) string {
+	if at.Sub(now) < 24*time.Hour {
+		return at.Local().Format("15:04")
+	}
+	return at.Local().Format("Mon 2006-01-02 15:04")
+}
+
 // usesText names the uplinks; those of both versions once where they are the same. Of a policy for
 // one version it names those of that version.
 func (f folding) usesText(s *steeringStatus) string {
+	switch {
+	case s.Outside && s.NextWindow != nil:
+		return "- (outside its schedule until " + windowText(*s.NextWindow, time.Now()) + ")"
+	case s.Outside:
+		return "- (outside its schedule)"
+	}
 	four, six := s.Uplinks[versionKey(plan.IPv4)], s.Uplinks[versionKey(plan.IPv6)]
 	if s.only != 0 {
 		return dash(f.join(s.Uplinks[versionKey(s.only)], " "))

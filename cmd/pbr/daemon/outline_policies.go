@@ -26,6 +26,8 @@ type OutlineSelector struct {
 	Counter string `json:"counter"`
 	// Only is the IP version that it can match; 0 if that is both, or not known.
 	Only plan.Family `json:"only,omitempty"`
+	// Schedule is the set of the windows in which it is in force, empty if it always is.
+	Schedule string `json:"schedule,omitempty"`
 }
 
 // OutlineRule is a stateless rule.
@@ -55,7 +57,7 @@ func outlineSelectors(doc *policy.Document) []OutlineSelector {
 	for i := range doc.Policies {
 		p := &doc.Policies[i]
 		target := OutlineTarget{targetKinds[p.Target.Kind], p.Target.Name, p.Strict}
-		list = append(list, OutlineSelector{p.Name, p.Pos.Line, target, compiler.PolicyCounter(p), onlyVersion(p)})
+		list = append(list, OutlineSelector{p.Name, p.Pos.Line, target, compiler.PolicyCounter(p), onlyVersion(p), compiler.ScheduleSet(p)})
 	}
 	return list
 }
