@@ -42,6 +42,7 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	_ = writeLock(f, fmt.Sprintf("%d %s\n", os.Getpid(), doing))
 	k.lock = f
 	return func() {
+		f := k.lock // -- Relock may have replaced it
 		k.lock = nil
 		k.released = fmt.Sprintf("free %d %d\n", os.Getpid(), releases.Add(1))
 		if writeLock(f, k.released) != nil {
@@ -208,7 +209,7 @@ func lockHolder(f *os.File) error {
 // locked takes the lock unless k holds it already.
 func (k *Kernel) locked(doing string) (unlock func(), err error) {
 	if k.lock != nil {
-		return func() {}, nil
+		return func() {}, k.holdsLock()
 	}
 	return k.Lock(doing)
 }

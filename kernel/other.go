@@ -36,6 +36,12 @@ func (k *Kernel) Close() error { return nil }
 // Dir is empty.
 func (k *Kernel) Dir() string { return "" }
 
+// LockLost reports false.
+func (k *Kernel) LockLost() bool { return false }
+
+// Relock fails.
+func (k *Kernel) Relock() (others bool, err error) { return false, errLinux }
+
 // Lock fails.
 func (k *Kernel) Lock(string) (func(), error) { return nil, errLinux }
 

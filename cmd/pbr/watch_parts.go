@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -130,17 +131,18 @@ func (x *watchParts) run(ctx context.Context, cancel func(), w *daemon.Watcher, 
 	x.page.listen(doc.Watch.Web)
 	x.lists.follow(doc)
 	x.posts.start()
+	where := &place{kernel: x.kernel, watch: w, log: x.logger, control: control, end: cancel}
 	err := runBeside(cancel, func() error { return w.Run(ctx) },
 		func() { (&recorder{watch: w, history: x.source.history, log: x.logger}).run(ctx) },
 		func() { x.page.run(ctx) },
 		func() { x.own.keeper.Run(ctx) },
-		func() { daemon.Serve(ctx, control, w, x.logger) },
+		func() { where.run(ctx) },
 		func() { x.names.run(ctx) })
 	patience, done := context.WithTimeout(context.Background(), hookPatience)
 	defer done()
 	x.hooks.Wait(patience)
 	x.posts.end(patience)
-	return err
+	return cmp.Or(err, where.lost)
 }
 
 // runBeside runs the parts beside the watch, and when that ends has them end with cancel. A panic

@@ -103,7 +103,7 @@ func Listen(dir string) (net.Listener, error) {
 	return l, nil
 }
 
-// Serve answers clients until ctx ends, then closes l.
+// Serve answers clients until ctx ends or l is closed, and closes l.
 func Serve(ctx context.Context, l net.Listener, c Controlled, log *slog.Logger) {
 	l = Guarded(l, "control socket", log)
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
@@ -114,7 +114,7 @@ func Serve(ctx context.Context, l net.Listener, c Controlled, log *slog.Logger) 
 	for {
 		conn, err := l.Accept()
 		if err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !errors.Is(err, net.ErrClosed) { // -- closed to be made again
 				log.Error("control socket", "error", err)
 			}
 			return
