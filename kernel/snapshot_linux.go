@@ -7,6 +7,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/kernel/nft"
+	"pbr/kernel/state"
 )
 
 // snapshotFile stores the table as the last apply left it. If nobody changed nftables since, the
@@ -45,8 +46,10 @@ func (k *Kernel) saveSnapshot(l *nft.Live) {
 	if k.nft.Staging() {
 		b = nil // -- the table will have more than was read
 	}
-	if b != nil && os.WriteFile(file+".new", b, 0o600) == nil && os.Rename(file+".new", file) == nil {
+	if b != nil && os.WriteFile(file+state.TempSuffix, b, 0o600) == nil && os.Rename(file+state.TempSuffix, file) == nil {
 		return
 	}
+	// What did not fit must not take the space that the journal needs.
+	_ = os.Remove(file + state.TempSuffix)
 	_ = os.Remove(file)
 }

@@ -74,6 +74,7 @@ func (p *posts) end(ctx context.Context) {
 		err = os.WriteFile(p.unsent, b, 0o600)
 	}
 	if err != nil {
+		_ = os.Remove(p.unsent)
 		p.log.Warn("notify: events that were not posted are lost", "error", err)
 	}
 }

@@ -129,8 +129,12 @@ func (w *Watcher) write(noted time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(w.StateFile+".new", b, 0o600); err != nil {
-		return err
+	next := w.StateFile + ".new"
+	if err = os.WriteFile(next, b, 0o600); err == nil {
+		err = os.Rename(next, w.StateFile)
 	}
-	return os.Rename(w.StateFile+".new", w.StateFile)
+	if err != nil {
+		_ = os.Remove(next) // what does not fit takes no space from the rest
+	}
+	return err
 }
