@@ -247,6 +247,14 @@ func TestFindings(t *testing.T) {
 		"found down": {func(_ *Subject, f *facts.Facts) {
 			f.Watched = []facts.Watched{{Uplink: "isp2", State: "down", LastFailure: "9.9.9.9: no answer"}}
 		}, []string{"fail isp2 (wan2): pbr watch has it down: 9.9.9.9: no answer"}},
+		"standby": {func(s *Subject, f *facts.Facts) {
+			link("wan2", func(l *plan.Link) { l.Addrs = nil })(s, f)
+			f.Watched = []facts.Watched{{Uplink: "isp2", State: "standby", Usable: true}}
+		}, nil},
+		"standby, and no watch": {func(s *Subject, f *facts.Facts) {
+			link("wan2", func(l *plan.Link) { l.Addrs = nil })(s, f)
+			f.State.WatchPID, s.Doc.Uplinks[1].Standby = 0, true
+		}, nil},
 		"over its quota": {func(_ *Subject, f *facts.Facts) {
 			f.Watched = []facts.Watched{{Uplink: "isp2", State: "over-quota", LastFailure: "its quota is used up", Remedy: "pbr uplink isp2 quota +5GB"}}
 		}, []string{"fail isp2 (wan2): pbr watch has it over-quota: its quota is used up - pbr uplink isp2 quota +5GB"}},

@@ -79,6 +79,15 @@ func (e *examination) unusable(subject string, u *policy.Uplink, w facts.Watched
 	e.add(Fail, subject, do, "pbr watch has it %s: %s", w.State, text)
 }
 
+// standsBy reports whether another router has an uplink's missing address: a running watch has it
+// standby, or, without one, the policy says that it is shared.
+func (e *examination) standsBy(u *policy.Uplink) bool {
+	if e.facts.State.WatchPID == 0 {
+		return u.Standby
+	}
+	return slices.ContainsFunc(e.facts.Watched, func(w facts.Watched) bool { return w.Uplink == u.Name && w.State == "standby" })
+}
+
 // links says what to do about a missing interface, and lists those that exist.
 func (e *examination) links() string {
 	var names []string
@@ -104,6 +113,9 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 		return ""
 	}
 	at := slices.IndexFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
+	if at < 0 && e.standsBy(u) {
+		return fmt.Sprintf("standby: another router of the pair has the IPv%d address", family)
+	}
 	if at < 0 && (!gw.Link || u.SourceNAT(family == plan.IPv6).Mode == policy.NATMasquerade) {
 		e.add(Fail, subject, fmt.Sprintf("give it one: a DHCP client, router advertisements, or ip addr add ADDRESS dev %s", u.Interface),
 			"the interface has no IPv%d address to send from", family)
