@@ -22,7 +22,7 @@ const nftTries = 5
 
 // Apply makes the network namespace hold want, and sends only what differs. If any step fails,
 // every change is rolled back and the error is an *ApplyError. The errors *LockedError,
-// *ConflictError and *JournalError, missing privilege, and a plan that was compiled without host
+// *ConflictError, missing privilege, and a plan that was compiled without host
 // facts are reported before anything is changed.
 func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 	r, err := k.apply(ctx, want, false)
@@ -56,7 +56,7 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 
 // compareAndSend does the work of apply, under the lock.
 func (k *Kernel) compareAndSend(ctx context.Context, want *plan.Plan, lenient bool) (*Report, error) {
-	j, err := readJournal(k.path(journalFile))
+	j, damaged, err := k.repairedJournal(want)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +77,9 @@ func (k *Kernel) compareAndSend(ctx context.Context, want *plan.Plan, lenient bo
 	d := differenceOf(have, want)
 	a := newApplication(ctx, k, d)
 	a.lenient, a.journal, a.start = lenient, j, have
+	if damaged != "" {
+		a.report.Warnings = append(a.report.Warnings, damaged)
+	}
 	next := j.with(a.owned, takeSettings(a.report.Changes.Sysctls))
 	next.Unadopted = !want.Ruleset.Empty() &&
 		(next.Unadopted || len(j.Owned) == 0 || tableMade(&have.plan.Ruleset, &want.Ruleset, have.last))

@@ -105,7 +105,7 @@ func (k *Kernel) flushMarks(r *Report, j *journal) {
 // left half written.
 func (k *Kernel) removeState() error {
 	var errs []error
-	for _, name := range append(confirm.Files(), journalFile, snapshotFile, ledgerFile, InSyncFile) {
+	for _, name := range append(confirm.Files(), journalFile, journalFile+damagedSuffix, snapshotFile, ledgerFile, InSyncFile) {
 		for _, suffix := range []string{"", state.TempSuffix} {
 			if err := os.Remove(k.path(name + suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)

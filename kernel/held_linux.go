@@ -18,7 +18,7 @@ func (k *Kernel) LiveHeld(want *plan.Plan) (*plan.Plan, *Held, error) {
 	if err := mayAdminister(); err != nil {
 		return nil, nil, err
 	}
-	j, err := readJournal(k.path(journalFile))
+	j, err := k.readableJournal()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"syscall"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/conntrack"
@@ -195,15 +196,15 @@ func settingPath(s setting, path string) int {
 	return 0
 }
 
-// JournalError means that the journal cannot be used.
+// JournalError means that the journal cannot be used, and counts as missing.
 type JournalError struct {
 	File string
 	Err  error
 }
 
 func (e *JournalError) Error() string {
-	return fmt.Sprintf("reading the journal %s: %v: it is damaged, so what pbr owns is not known for certain: "+
-		"run pbr flush, which removes the journal and what it finds, then pbr apply", e.File, e.Err)
+	return fmt.Sprintf("the journal %s is damaged and ignored (%v): pbr apply sets it aside, and goes on with what the kernel shows",
+		e.File, e.Err)
 }
 
 func (e *JournalError) Unwrap() error { return e.Err }
@@ -215,6 +216,9 @@ func readJournal(file string) (*journal, error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return j, nil
+	}
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, fmt.Errorf("the journal %s is a directory: remove it (rm -r %[1]s), then run the command again", file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the journal: %w", err)

@@ -104,7 +104,7 @@ func TestJournalFile(t *testing.T) {
 			}
 			_, err := readJournal(file)
 			var failed *JournalError
-			if !errors.As(err, &failed) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "run pbr flush") {
+			if !errors.As(err, &failed) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "pbr apply sets it aside") {
 				t.Errorf("a journal with %q gives %v", damaged, err)
 			}
 		})

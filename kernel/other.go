@@ -42,6 +42,9 @@ func (k *Kernel) LockLost() bool { return false }
 // Relock fails.
 func (k *Kernel) Relock() (others bool, err error) { return false, errLinux }
 
+// DamagedJournal returns nil.
+func (k *Kernel) DamagedJournal() error { return nil }
+
 // Lock fails.
 func (k *Kernel) Lock(string) (func(), error) { return nil, errLinux }
 

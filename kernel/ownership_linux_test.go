@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"pbr/compiler/plan"
 	"pbr/integration/steps"
 	"pbr/kernel/state"
 )
@@ -91,36 +92,83 @@ func TestForeignObjectsAfterAFailedApply(t *testing.T) {
 	}
 }
 
-// TestDamagedJournal: apply says what to do, and flush does it, by what bears our number and name.
+// TestDamagedJournal: it counts as missing. apply goes on with what the kernel shows, touches no
+// connection with the policy's own marks, and deletes those whose marks another policy gave. flush
+// removes what bears our number and name.
 func TestDamagedJournal(t *testing.T) {
-	for _, content := range []string{"", `{"owned":[{"ma`} {
-		t.Run(fmt.Sprintf("%q", content), func(t *testing.T) {
-			k := newKernel(t)
-			before := everything(t)
-			p := testPlan(planA)
-			apply(t, k, p)
-			run(t, "ip rule add priority 10600 from 172.31.0.0/16 lookup 500")
-			must(t, os.WriteFile(k.path(journalFile), []byte(content), 0o600))
-			for what, err := range map[string]error{"apply": second(k.Apply(context.Background(), p)), "diff": second(k.Live(p))} {
-				if err == nil || !strings.Contains(err.Error(), k.path(journalFile)) || !strings.Contains(err.Error(), "run pbr flush") {
-					t.Errorf("%s: %v", what, err)
-				}
+	k, c := newKernel(t), newConntrack(t)
+	before := everything(t)
+	for _, tc := range []struct {
+		content   string
+		old, next share
+		left      int
+	}{
+		{"", planA, planA, 2}, {`{"owned":[{"ma`, planA, planA, 2}, {"\x00\x00\x00\x00", planA, planC, 0},
+	} {
+		steps.InNamespace(t).Run(fmt.Sprintf("%q", tc.content), func(t *testing.T) {
+			old, next := testPlan(tc.old), testPlan(tc.next)
+			apply(t, k, old)
+			connectionsOf(t, c, old)
+			must(t, os.WriteFile(k.path(journalFile), []byte(tc.content), 0o600))
+			if err := k.DamagedJournal(); err == nil || !strings.Contains(err.Error(), k.path(journalFile)) {
+				t.Errorf("the damage is not known: %v", err)
 			}
-			r, err := k.Flush(context.Background())
+			holdsByLook(t, k, old)
+			r, err := k.Apply(context.Background(), next)
+			must(t, err)
+			if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "is now "+k.path("journal.json.damaged")+":") || r.Flushed > 0 {
+				t.Errorf("flushed %d, warnings: %q", r.Flushed, r.Warnings)
+			}
+			if aside, err := os.ReadFile(k.path(journalFile + damagedSuffix)); err != nil || string(aside) != tc.content {
+				t.Errorf("set aside: %q, %v", aside, err)
+			}
+			if flows, err := c.Dump(nil); err != nil || len(flows) != tc.left*len(old.Numbers)-tc.left*unmarkedOf(old) {
+				t.Errorf("%d connections: %v", len(flows), err)
+			}
+			holds(t, k, next)
+			run(t, "ip rule add priority 10600 from 172.31.0.0/16 lookup 500")
+			must(t, os.WriteFile(k.path(journalFile), []byte(tc.content), 0o600))
+			r, err = k.Flush(context.Background())
 			must(t, err)
 			if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "sysctl") {
-				t.Errorf("warnings: %q", r.Warnings)
+				t.Errorf("flush warns: %q", r.Warnings)
 			}
 			run(t, "ip rule del priority 10600") // others' is still there
 			if after := everything(t); after != before {
 				t.Errorf("after flush:\n%s\nbefore:\n%s", after, before)
 			}
-			apply(t, k, p)
 		})
 	}
 }
 
-func second[T any](_ T, err error) error { return err }
+// unmarkedOf counts a plan's numbers without a mark.
+func unmarkedOf(p *plan.Plan) (n int) {
+	for _, x := range p.Numbers {
+		if x.Mark == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// holdsByLook fails the test if a look finds a difference.
+func holdsByLook(t *testing.T, k *Kernel, want *plan.Plan) {
+	t.Helper()
+	have, err := k.Live(want)
+	must(t, err)
+	if d := plan.Diff(have, want); !d.Empty() {
+		t.Errorf("differs: %+v", d)
+	}
+}
+
+// TestDirectoryForJournal: the message has the command.
+func TestDirectoryForJournal(t *testing.T) {
+	file := filepath.Join(t.TempDir(), journalFile)
+	must(t, os.Mkdir(file, 0o700))
+	if _, err := readJournal(file); err == nil || !strings.Contains(err.Error(), "rm -r "+file) {
+		t.Errorf("got %v", err)
+	}
+}
 
 // TestStateFilesGo: nothing stays of a flush, of a command that did nothing, and of what a killed
 // run had half written.

@@ -13,11 +13,11 @@ func (k *Kernel) Compare(want *plan.Plan) (Sync, error) {
 	if err := mayAdminister(); err != nil {
 		return NotApplied, err
 	}
-	j, err := readJournal(k.path(journalFile))
+	j, err := k.readableJournal()
 	if err != nil {
 		return NotApplied, err
 	}
-	if len(j.Owned) == 0 {
+	if len(j.Owned) == 0 && k.DamagedJournal() == nil {
 		return NotApplied, nil
 	}
 	rules, routes, err := k.route.Read([]uint32{want.BasePriority}, append(claimsOf(want).Tables, j.tables()...))

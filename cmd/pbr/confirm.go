@@ -99,8 +99,11 @@ func pendingText(p *kernel.Pending) string {
 	return fmt.Sprintf("the last apply had to be undone at %s, but the process for that is gone", at)
 }
 
-// reportPending says so when an apply waits to be confirmed.
+// reportPending says so when an apply waits to be confirmed, or the journal is damaged.
 func (c command) reportPending(k *kernel.Kernel) error {
+	if err := k.DamagedJournal(); err != nil {
+		fmt.Fprintf(c.stderr, "pbr: warning: %v\n", err)
+	}
 	pending, err := k.Pending()
 	if err == nil && pending != nil {
 		fmt.Fprintf(c.stderr, "pbr: %s\n", pendingText(pending))

@@ -57,6 +57,9 @@ const (
 // compare compares the policy file and its plan with what was applied last, without a watch.
 func (p *policyStatus) compare(k *kernel.Kernel, s *statusResult) error {
 	f := s.file
+	if err := k.DamagedJournal(); err != nil {
+		p.notes = append(p.notes, err.Error())
+	}
 	sync, err := k.Compare(s.want)
 	if err != nil {
 		return err
