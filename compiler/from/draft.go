@@ -34,6 +34,16 @@ func (d *Draft) Route(system string) (note string) {
 		"for several uplinks"
 }
 
+// Unprotected says that a firewall is not carried over, of what, empty if this machine does not
+// forward.
+func (d *Draft) Unprotected(what string) string {
+	if !d.Sysctl {
+		return ""
+	}
+	return what + " is not carried over: pbr is no firewall, and with sysctl = true this machine forwards whatever arrives, " +
+		"also from the uplinks to hosts inside: load an nftables table of your own that refuses the same before pbr apply"
+}
+
 // tellsForward reports whether the file has to say that a router is one: forward = "auto" does not
 // find that out where all policies are for the router's own packets, and no uplink has NAT.
 func (d *Draft) tellsForward() bool {

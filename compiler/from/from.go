@@ -19,6 +19,8 @@ type Result struct {
 	Policy string
 	// Statements are all of the configuration's, in their order.
 	Statements []*Statement
+	// First is what has to be done before the policy is applied; empty if nothing has.
+	First string
 	// Notes are about the configuration as a whole.
 	Notes []string
 }

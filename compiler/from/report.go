@@ -9,9 +9,12 @@ import (
 // only.
 const repeats = 20
 
-// Report is the account for people: by harm, then by line, then counts.
+// Report is the account for people: what has to be done first, then by harm, then by line, then counts.
 func (r *Result) Report(file string, warnings []string) string {
 	w := reporter{file: file}
+	if r.First != "" {
+		w.line("%s: first: %s", file, r.First)
+	}
 	for _, severe := range []bool{true, false} {
 		for _, s := range r.Statements {
 			if s.severe == severe && !s.off {

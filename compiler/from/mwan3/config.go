@@ -31,6 +31,7 @@ func Import(files Files, opts from.Options) (*from.Result, error) {
 	b.readNetwork(network)
 	b.build()
 	result := &from.Result{Policy: b.draft.TOML(fmt.Sprintf("Imported from %s, a configuration of mwan3.", opts.File)), Notes: b.notes}
+	result.First = b.draft.Unprotected("OpenWrt's firewall")
 	for _, s := range append(sections, network...) {
 		result.Statements = append(result.Statements, s.Statement)
 	}

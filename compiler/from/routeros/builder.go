@@ -21,6 +21,9 @@ func Import(text []byte, opts from.Options) (*from.Result, error) {
 		listNames: map[string]string{}, markTables: map[string]string{}, tables: map[string]*table{}, tunnels: map[string]bool{}}
 	b.build()
 	result := &from.Result{Policy: b.draft.TOML(fmt.Sprintf("Imported from %s, an export of RouterOS.", opts.File)), Notes: b.notes}
+	if b.refusals > 0 {
+		result.First = b.draft.Unprotected("the firewall (" + from.Count(b.refusals, "filter rule") + " with drop, reject or tarpit)")
+	}
 	for _, s := range all {
 		result.Statements = append(result.Statements, s.Statement)
 	}

@@ -28,6 +28,8 @@ type config struct {
 	mangle   []*statement
 	nat      []*statement
 	filters  []*statement
+	// refusals counts the filter rules that refuse packets.
+	refusals int
 	lists    map[string]*list
 	ordered  []*list
 	groups   map[string]*group
@@ -107,7 +109,7 @@ func readerOf(section string) func(*config, *statement) {
 		return (*config).readMangle
 	case "ip firewall nat", "ipv6 firewall nat":
 		return (*config).readNAT
-	case "ip firewall filter":
+	case "ip firewall filter", "ipv6 firewall filter":
 		return (*config).readFilter
 	}
 	return nil
@@ -357,6 +359,9 @@ func (c *config) readFilter(s *statement) {
 	if s.has("action", "fasttrack-connection") {
 		c.filters = append(c.filters, s)
 		return
+	}
+	if s.has("action", "drop") || s.has("action", "reject") || s.has("action", "tarpit") {
+		c.refusals++
 	}
 	s.Ignore()
 }
