@@ -185,7 +185,8 @@ func TestMachine(t *testing.T) {
 
 // Why a state began is kept over a restart, and a failure is forgotten with what was probed.
 func TestWhy(t *testing.T) {
-	s := &script{m: newStateMachine(epoch, Config{UplinkVersion: UplinkVersion{Uplink: "isp1", Version: 4}, Method: MethodPing, MaxLoss: 0.2, Over: 5}, Status{}), now: epoch}
+	config := Config{UplinkVersion: UplinkVersion{Uplink: "isp1", Version: 4}, Method: MethodPing, MaxLoss: 0.2, Over: 5}
+	s := &script{m: newStateMachine(epoch, config, Status{}), now: epoch}
 	s.play(t, "g g g b b")
 	was := s.m.Status(s.now)
 	if was.State != Degraded || !strings.Contains(was.Why(), "loss of 40 %") || was.LastFailure != "192.0.2.1: "+errLost.Error() {

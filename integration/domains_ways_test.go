@@ -288,8 +288,8 @@ func TestVMDomainsOffload(t *testing.T) {
 	n.repairsOthersFlowtable()
 }
 
-// manyAnswered asks for the addresses of a name over a connection, and returns the provider that the
-// first connection to the last of them goes to, or why there is none.
+// manyAnswered asks for the addresses of a name over a connection, and returns the provider that
+// the first connection to the last of them goes to, or why there is none.
 func (n *named) manyAnswered(c *dns.Conn, i int) string {
 	q := new(dns.Msg)
 	q.SetQuestion(fmt.Sprintf("many-%d.example.com.", i), dns.TypeA)

@@ -127,7 +127,8 @@ func TestExplainLive(t *testing.T) {
 	step.Run("forwarding is off", func(t *testing.T) {
 		r.Sysctl("net/ipv4/ip_forward", "0")
 		defer r.Sysctl("net/ipv4/ip_forward", "1")
-		if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); !strings.Contains(a.text, "this machine does not forward it: net.ipv4.ip_forward is 0") {
+		const want = "this machine does not forward it: net.ipv4.ip_forward is 0"
+		if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); !strings.Contains(a.text, want) {
 			t.Errorf("%s", a.text)
 		}
 	})

@@ -63,9 +63,9 @@ func (r *router) upgrade(n *lab.Net, lan *lab.Host, outside netip.Addr, nat stri
 	r.inSync()
 }
 
-// An earlier release takes over what this one has applied, and finds the marks of connections in the
-// journal. One that does not know the bit for connections from inside needs the table of docs/ha.md
-// first.
+// An earlier release takes over what this one has applied, and finds the marks of connections in
+// the journal. One that does not know the bit for connections from inside needs the table of
+// docs/ha.md first.
 func TestDowngradeUnderTraffic(t *testing.T) {
 	t.Parallel()
 	old := cmp.Or(os.Getenv(oldEnv), pbrPath)

@@ -158,8 +158,8 @@ func (w *watched) stop() {
 	}
 }
 
-// begun reports whether pbr watch has done anything since it was started: it has written to its log,
-// or to its lock.
+// begun reports whether pbr watch has done anything since it was started: it has written to its
+// log, or to its lock.
 func (w *watched) begun() bool {
 	lock, _ := os.ReadFile(filepath.Join(w.Router.StateDir(), "lock"))
 	return len(w.log.text()) > w.logBefore || strings.HasPrefix(string(lock), fmt.Sprintf("%d ", w.cmd.Process.Pid))

@@ -106,8 +106,8 @@ func (k *Kernel) begunLate(c *netlink.Conn) ([]flushed, error) {
 }
 
 // SweepLate deletes the connections that late answers have begun, and does not wait for packets as
-// sweepLate does: an answer that comes meanwhile may begin the next. It returns how many there were,
-// and when to look again; 0 for never.
+// sweepLate does: an answer that comes meanwhile may begin the next. It returns how many there
+// were, and when to look again; 0 for never.
 func (k *Kernel) SweepLate() (n int, again time.Duration, err error) {
 	k.late.forget(time.Now())
 	if again = k.late.nextSweep(time.Now()); again == 0 {

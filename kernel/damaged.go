@@ -7,13 +7,13 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// lostName names, in the journal, marks of which a damaged journal does not tell any more whose they
-// are. No table is like it: as a strict one that is gone, so that no connection that may be strict
-// uses another uplink, it has its connections' packets dropped until they are deleted.
+// lostName names, in the journal, marks of which a damaged journal does not tell any more whose
+// they are. No table is like it: as a strict one that is gone, so that no connection that may be
+// strict uses another uplink, it has its connections' packets dropped until they are deleted.
 const lostName = "/lost"
 
-// recoveredJournal returns the journal for what the kernel holds. A number of the wanted plan counts
-// as in force if its ip rule leads to its table. Every other mark that has a rule is lost.
+// recoveredJournal returns the journal for what the kernel holds. A number of the wanted plan
+// counts as in force if its ip rule leads to its table. Every other mark that has a rule is lost.
 func recoveredJournal(have, want *plan.Plan) *journal {
 	known := owned{Marks: conntrack.Marks{Mask: want.Mask, Inside: want.Inside}, BasePriority: want.BasePriority, Attempted: true}
 	var lost []owned
@@ -28,7 +28,8 @@ func recoveredJournal(have, want *plan.Plan) *journal {
 		}
 		i := slices.IndexFunc(lost, func(o owned) bool { return o.Mask == r.MarkMask })
 		if i < 0 {
-			i, lost = len(lost), append(lost, owned{Marks: conntrack.Marks{Mask: r.MarkMask}, BasePriority: want.BasePriority, Attempted: true})
+			i = len(lost)
+			lost = append(lost, owned{Marks: conntrack.Marks{Mask: r.MarkMask}, BasePriority: want.BasePriority, Attempted: true})
 		}
 		lost[i].addOnce(plan.Number{Name: lostName, Mark: r.Mark})
 	}

@@ -184,8 +184,8 @@ func giveBack(c *netlink.Conn, flows []changedFlow) error {
 	return nil
 }
 
-// sweeps is how often sweepAll looks for connections with marks of earlier plans: for some, the first
-// packet was on its way when the plan came into force, so that they were not listed yet.
+// sweeps is how often sweepAll looks for connections with marks of earlier plans: for some, the
+// first packet was on its way when the plan came into force, so that they were not listed yet.
 const sweeps = 3
 
 // finish gives every connection the mark that its uplink has in the plan in force.

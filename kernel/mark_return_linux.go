@@ -58,8 +58,8 @@ func (r *markMigration) returnAll(c *netlink.Conn) error {
 }
 
 // parkingBegun returns an undo of finish for connections that were parked. Those that began under
-// the new plan get the parking mark, too, because theirs may be another uplink's in the plan before;
-// release gives them the right one.
+// the new plan get the parking mark, too, because theirs may be another uplink's in the plan
+// before; release gives them the right one.
 func (r *markMigration) parkingBegun(parked place) func(*netlink.Conn) error {
 	back := r.a.newMarkReturn()
 	return func(c *netlink.Conn) error {

@@ -79,7 +79,8 @@ type rolledBack struct {
 	// left is how many transactions are left before the failure, failed that it has come.
 	left          int
 	failed, quiet bool
-	// unruled are marks of next that lead nowhere: those of default, and of tables that nothing uses.
+	// unruled are marks of next that lead nowhere: those of default, and of tables that nothing
+	// uses.
 	unruled map[uint32]bool
 	looks   int
 }
@@ -126,7 +127,8 @@ func (r *rolledBack) message(what string) error {
 	return nil
 }
 
-// noteUnruled notes which connections' packets have no mark under the next plan, nor need one later.
+// noteUnruled notes which connections' packets have no mark under the next plan, nor need one
+// later.
 func (r *rolledBack) noteUnruled() {
 	r.unruled = map[uint32]bool{}
 	for _, p := range []*plan.Plan{r.old, r.next} {

@@ -75,7 +75,8 @@ func forwardingEnded(restored []plan.SysctlChange) (lines []string) {
 		version := map[string]string{"net/ipv4/ip_forward": "IPv4", "net/ipv6/conf/all/forwarding": "IPv6"}[s.Path]
 		if version != "" && s.Want == "0" {
 			lines = append(lines, fmt.Sprintf("forwarding of %s: off, as before pbr switched it on (%s = 0): "+
-				"a policy for others' traffic with [pbr] sysctl = true switches it on, for IP versions that an uplink carries", version, strings.ReplaceAll(s.Path, "/", ".")))
+				"a policy for others' traffic with [pbr] sysctl = true switches it on, for IP versions that an uplink carries",
+				version, strings.ReplaceAll(s.Path, "/", ".")))
 		}
 	}
 	return lines

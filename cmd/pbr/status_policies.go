@@ -26,8 +26,8 @@ type steeringStatus struct {
 	Hits *uint64 `json:"hits,omitempty"`
 	// Problem says what is wrong; empty if nothing is.
 	Problem string `json:"problem,omitempty"`
-	// Outside is set while the policy is outside its schedule and matches nothing, until NextWindow,
-	// if that is known.
+	// Outside is set while the policy is outside its schedule and matches nothing, until
+	// NextWindow, if that is known.
 	Outside    bool       `json:"outside_schedule,omitempty"`
 	NextWindow *time.Time `json:"next_window,omitempty"`
 	// only is daemon.OutlineSelector.Only.

@@ -54,7 +54,8 @@ func (p *place) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case errors.As(err, &locked) && locked.Doing == doingWatch:
-			p.lost = fmt.Errorf("the lock in %s was removed, and another pbr watch (process %d) has it now: this one ends", p.kernel.Dir(), locked.PID)
+			p.lost = fmt.Errorf("the lock in %s was removed, and another pbr watch (process %d) has it now: this one ends",
+				p.kernel.Dir(), locked.PID)
 			if l, ok := p.control.(*net.UnixListener); ok {
 				l.SetUnlinkOnClose(false) // -- the file of that name is the other's
 			}

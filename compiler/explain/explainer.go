@@ -55,8 +55,8 @@ type Live struct {
 	Domain func(list string, a netip.Addr) string
 	// EchoIDs are the identifiers of the watch's pings by uplink, empty while no watch runs.
 	EchoIDs map[string]uint16
-	// ProbePort reports whether a source port is that of a probe by TCP or UDP of an uplink's check;
-	// nil knows none.
+	// ProbePort reports whether a source port is that of a probe by TCP or UDP of an uplink's
+	// check; nil knows none.
 	ProbePort func(uplink string, proto uint8, port uint16) bool
 	// Dropping has, by hook, which chains of others drop what they do not accept.
 	Dropping map[string][]string

@@ -9,7 +9,8 @@ import (
 // only.
 const repeats = 20
 
-// Report is the account for people: what has to be done first, then by harm, then by line, then counts.
+// Report is the account for people: what has to be done first, then by harm, then by line, then
+// counts.
 func (r *Result) Report(file string, warnings []string) string {
 	w := reporter{file: file}
 	if r.First != "" {

@@ -60,7 +60,8 @@ func TestAbsent(t *testing.T) {
 }
 
 // TestNATAddress: an address to translate to that the provider's router looks for on the line, and
-// that this router does not have, is warned of; one that is routed here, or another router's, is not.
+// that this router does not have, is warned of; one that is routed here, or another router's, is
+// not.
 func TestNATAddress(t *testing.T) {
 	for _, c := range []struct {
 		name, nat, standby string

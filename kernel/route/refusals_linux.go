@@ -50,8 +50,8 @@ func newRefusals(gateways []plan.NextHop, links []liveLink) *refusals {
 	return r
 }
 
-// addBroadcasts adds IPv4 gateways that are broadcast addresses of the router's networks: the kernel
-// wants unicast ones (fib_check_nh_v4_gw, net/ipv4/fib_semantics.c).
+// addBroadcasts adds IPv4 gateways that are broadcast addresses of the router's networks: the
+// kernel wants unicast ones (fib_check_nh_v4_gw, net/ipv4/fib_semantics.c).
 func (r *refusals) addBroadcasts(m *plan.HostFacts, addrs []liveAddr) {
 	up := map[uint32]string{}
 	for _, l := range r.links {

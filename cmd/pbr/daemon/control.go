@@ -32,8 +32,9 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status", "events", "measured", "ports", "force", "quota", "lists" (bring fetched lists into
-	// force), "keep" (save what DNS answers taught), "apply" (see HandOver), "confirm" or "revert".
+	// Do is "status", "events", "measured", "ports", "force", "quota", "lists" (bring fetched lists
+	// into force), "keep" (save what DNS answers taught), "apply" (see HandOver), "confirm" or
+	// "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`

@@ -96,7 +96,9 @@ func (w *Watcher) loadHealth() *health {
 		if _, known := h.statuses[compiler.UplinkVersion{Uplink: uv.Uplink, Family: uv.Family}]; known && uv.Table != "" {
 			h.down[uv] = order
 		}
-		if doubtful := status.State == healthcheck.Unconfirmed; known && (doubtful || !status.State.Usable() && (order > 0 || order == compiler.Spent)) {
+		doubtful := status.State == healthcheck.Unconfirmed
+		unused := !status.State.Usable() && (order > 0 || order == compiler.Spent)
+		if known && (doubtful || unused) {
 			h.down[uv] = order
 		}
 	}

@@ -87,7 +87,8 @@ func routed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	return found || !compiler.Gateway(u, family).Auto
 }
 
-// gatewayRefused says why the kernel takes no route over an uplink's gateway; empty if it takes them.
+// gatewayRefused says why the kernel takes no route over an uplink's gateway; empty if it takes
+// them.
 func gatewayRefused(u *policy.Uplink, host *plan.HostFacts, family plan.Family) string {
 	if r := compiler.Refusal(u, family, host); r != nil {
 		return r.Reason()

@@ -40,8 +40,8 @@ const (
 	applyPatience = time.Second
 )
 
-// Options configure a Watcher. All but Held, Trials, Waits, Recent, EchoIDs, Ports, Hook, Notify and
-// Watchdog are required.
+// Options configure a Watcher. All but Held, Trials, Waits, Recent, EchoIDs, Ports, Hook, Notify
+// and Watchdog are required.
 type Options struct {
 	// Policy is the valid policy to start with; Reload reads it again. Reload's error lists
 	// everything that is wrong.
