@@ -16,8 +16,8 @@ import (
 )
 
 // placeLook is how often the watch looks whether its lock and its socket are still where others
-// look for them.
-const placeLook = time.Second
+// look for them: a look each second would be half of what a watch of two idle uplinks costs.
+const placeLook = 5 * time.Second
 
 // place is where others find the watch: its lock, without which a second one would start, and its
 // control socket, without which every command takes it for ended. Somebody may remove them.
