@@ -238,18 +238,7 @@ table = "both"
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys explain.Text
-	for key, value := range map[string]string{"in": "local", "dst": "10.50.7.136", "proto": "udp"} {
-		keys.Set(key, value)
-	}
-	q, err := x.Read(&keys, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := x.Answer(q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := answered(t, x, map[string]string{"in": "local", "dst": "10.50.7.136", "proto": "udp"})
 	t.Run("the route of main decides, and the address is unknown", func(t *testing.T) {
 		if a.Interface != "lan" || a.By.Kind != explain.ByMain || a.Address.IsValid() {
 			t.Errorf("%+v", a)

@@ -20,18 +20,7 @@ func TestStoryWithoutInterface(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys explain.Text
-	for key, value := range map[string]string{"src": "192.168.10.2", "dst": "9.9.9.9", "proto": "udp"} {
-		keys.Set(key, value)
-	}
-	q, err := x.Read(&keys, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := x.Answer(q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := answered(t, x, map[string]string{"src": "192.168.10.2", "dst": "9.9.9.9", "proto": "udp"})
 	for _, step := range x.Story(a, nil, false).Steps {
 		if step.What == "if isp1 fails" {
 			if !strings.HasSuffix(step.Text, "a new one uses isp2") {
@@ -58,18 +47,7 @@ func TestStoryOfTheLastUplink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys explain.Text
-	for key, value := range map[string]string{"src": "192.168.10.2", "dst": "9.9.9.9", "proto": "udp"} {
-		keys.Set(key, value)
-	}
-	q, err := x.Read(&keys, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := x.Answer(q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := answered(t, x, map[string]string{"src": "192.168.10.2", "dst": "9.9.9.9", "proto": "udp"})
 	got := map[string]string{}
 	for _, step := range x.Story(a, nil, false).Steps {
 		got[step.What] = step.Text

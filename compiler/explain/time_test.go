@@ -71,18 +71,6 @@ func TestTimes(t *testing.T) {
 
 func askAt(t *testing.T, x *explain.Explainer, at string) *explain.Answer {
 	t.Helper()
-	var text explain.Text
-	for key, value := range map[string]string{"in": "br-lan", "src": "192.168.10.11", "dst": "9.9.9.9", "proto": "tcp",
-		"dport": "443", "at": at} {
-		text.Set(key, value)
-	}
-	q, err := x.Read(&text, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := x.Answer(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
+	return answered(t, x, map[string]string{"in": "br-lan", "src": "192.168.10.11", "dst": "9.9.9.9", "proto": "tcp",
+		"dport": "443", "at": at})
 }

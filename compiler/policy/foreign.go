@@ -25,7 +25,6 @@ const (
 		`check = { method = "ping", targets = ["192.0.2.9"], interval = "5s", up-after = 3, down-after = 3 }`
 	toMembers = `an [[uplink]] has none: write it where routes or members name the uplink, ` +
 		`routes = [{ uplink = "NAME", distance = 2 }], members = [{ uplink = "NAME", weight = 2 }]`
-	firewall = "pbr is no firewall: keep what accepts and drops packets in a table of your own"
 )
 
 // foreignKeys are asked in this order.
@@ -43,7 +42,7 @@ var foreignKeys = []foreign{
 	{"nat masquerade snat", "top", "", `write nat = "masquerade" into the [[uplink]]`},
 	{"mangle", "top", "", "write a [[policy]] for each rule that marks connections"},
 	{"member members load-balancing group groups", "top", "", `write a [[balance]] with members = [{ uplink = "NAME", weight = 2 }]`},
-	{"firewall filter", "top", "", firewall},
+	{"firewall filter", "top", "", "pbr is no firewall: keep what accepts and drops packets in a table of your own"},
 	{"fasttrack fasttrack-connection flowtable", "top pbr default", "", `write offload = "unmarked" into [pbr]`},
 	{"globals global settings", "top", "", "write [pbr]"},
 
