@@ -54,14 +54,20 @@ type steering struct {
 func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets map[string]uint64) {
 	st := &steering{o, s, live, len(live.Ruleset.Chains) > 0}
 	s.Policies, s.Rules = []steeringStatus{}, []ruleStatus{}
+	now, schedules := time.Now(), map[string]*plan.Set{}
+	for i := range live.Ruleset.Sets {
+		if set := &live.Ruleset.Sets[i]; set.Type == plan.TypeTime {
+			schedules[set.Name] = set
+		}
+	}
 	for _, p := range o.Selectors {
 		one := st.one(p.Name, p.Line, p.Target, p.Only)
 		one.Comment = o.Comments["policy "+p.Name]
 		if n, counted := packets[p.Counter]; counted || st.applied {
 			one.Hits = &n // of a policy that others cover nothing counts
 		}
-		if i := slices.IndexFunc(live.Ruleset.Sets, func(s plan.Set) bool { return s.Name == p.Schedule }); p.Schedule != "" && i >= 0 {
-			one.Outside, one.NextWindow = outsideWindows(live.Ruleset.Sets[i].Elements, time.Now())
+		if windows := schedules[p.Schedule]; windows != nil {
+			one.Outside, one.NextWindow = outsideWindows(windows.Elements, now)
 		}
 		s.Policies = append(s.Policies, one)
 	}
